@@ -1,0 +1,42 @@
+# make demo | test | bench | lint | wheel | clean     Each sets up what it needs: see tools/setup.sh.
+#   make demo DATA=path/to/ptb-xl     real recordings instead of a download or a simulation
+#   ECGKERN_FORTRAN=OFF make test     without a Fortran compiler
+PYTHON ?= python3
+VENV ?= .venv
+export PYTHON
+BIN = $(VENV)/bin
+SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* fortran/*) tools/setup.sh
+
+.DEFAULT_GOAL = test
+.PHONY: demo test bench lint wheel clean
+
+demo: $(VENV)/.demo
+	$(BIN)/ecgkern demo $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/ecgkern bench
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.dev
+	PATH="$(abspath $(BIN)):$$PATH" tools/wheel.sh
+
+clean:
+	rm -rf $(VENV) build dist wheelhouse ecgkern-demo .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The developer environment holds everything that the demo needs.
+$(VENV)/.demo: $(SOURCES)
+	[ -e $(VENV)/.dev ] || tools/setup.sh $(VENV) numba,ecg,plot
+	[ ! -e $(VENV)/.dev ] || $(MAKE) $(VENV)/.dev
+	touch $@
+
+$(VENV)/.dev: $(SOURCES)
+	tools/setup.sh $(VENV) dev
+	touch $@

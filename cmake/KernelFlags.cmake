@@ -1,0 +1,19 @@
+# Compiler flags of the Fortran kernels, per compiler. No fast-math: the sums keep the order that they are written in.
+set(kernel_flags
+  $<$<Fortran_COMPILER_ID:GNU>:-O3 -std=f2018 -fimplicit-none -Wall -Wextra -Wno-unused-dummy-argument>
+  $<$<Fortran_COMPILER_ID:LLVMFlang>:-O3 -std=f2018>
+  $<$<Fortran_COMPILER_ID:NVHPC>:-O3 -Kieee>)
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+if(ECGKERN_NATIVE)
+  # Left to itself gcc uses 256-bit vectors on processors that have 512-bit ones.
+  list(APPEND kernel_flags
+    $<$<Fortran_COMPILER_ID:GNU,LLVMFlang>:-march=native>
+    $<$<Fortran_COMPILER_ID:NVHPC>:-tp=native>)
+  if(processor MATCHES "x86_64|amd64")
+    list(APPEND kernel_flags $<$<Fortran_COMPILER_ID:GNU>:-mprefer-vector-width=512>)
+  endif()
+elseif(processor MATCHES "x86_64|amd64")
+  list(APPEND kernel_flags
+    $<$<Fortran_COMPILER_ID:GNU,LLVMFlang>:-march=x86-64-v3>
+    $<$<Fortran_COMPILER_ID:NVHPC>:-tp=haswell>)
+endif()

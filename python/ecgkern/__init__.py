@@ -1,0 +1,45 @@
+"""Numerical kernels that give the same right answer on whatever machine is there.
+
+Families of kernels are subpackages, loaded when first used:
+
+waveform
+    Batches of ECGs as sums of P, Q, R, S, T, U Gaussian waves placed at R peaks, with exact gradients.
+
+``ecgkern.data`` reads PTB-XL and MIT-BIH recordings. ``ecgkern.backends()`` tells which backends are ready.
+
+Examples
+--------
+>>> import ecgkern
+>>> ecg = ecgkern.waveform.gaussian_waves([[50.0, 150.0], [60.0]], fs=100.0, length=200)
+>>> ecg.shape, ecg.dtype
+((2, 200), dtype('float32'))
+"""
+
+from importlib import import_module as _import_module
+
+from ecgkern._dispatch import Backend, BackendUnavailableError, backends
+from ecgkern._threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = ("data", "waveform")
+
+__all__ = [
+    "Backend",
+    "BackendUnavailableError",
+    "backends",
+    "data",
+    "get_num_threads",
+    "set_num_threads",
+    "waveform",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _SUBPACKAGES:
+        return _import_module(f"ecgkern.{name}")
+    raise AttributeError(f"module 'ecgkern' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBPACKAGES])

@@ -1,0 +1,182 @@
+"""The one place that turns (array library, ``backend=``) into the module that does the work.
+
+A call goes: public function, validation, `load(family, backend)`, one function of that backend with flat, contiguous,
+checked NumPy arrays, result wrapped back into the caller's array library.
+"""
+
+import functools
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+HOST_BACKENDS = ("fortran", "numba", "numpy")
+BACKENDS = (*HOST_BACKENDS, "cuda")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend: whether it is ready on this machine, and what it is made of or why it is missing."""
+
+    name: str
+    available: bool
+    detail: str
+
+
+class BackendUnavailableError(ImportError):
+    """A backend that was asked for by name is not ready on this machine."""
+
+
+def backends() -> dict[str, Backend]:
+    """Return every backend by name, with whether it is ready here and why not.
+
+    Returns
+    -------
+    dict of str to Backend
+        In the order in which ``backend=None`` prefers them for host arrays, then ``cuda``.
+
+    Examples
+    --------
+    >>> import ecgkern
+    >>> ecgkern.backends()["numpy"].available
+    True
+    """
+    return {name: _probe(name) for name in BACKENDS}
+
+
+@functools.cache
+def _probe(name: str) -> Backend:
+    return {"fortran": _probe_fortran, "numba": _probe_numba, "numpy": _probe_numpy, "cuda": _probe_cuda}[name]()
+
+
+def _probe_fortran() -> Backend:
+    if importlib.util.find_spec("ecgkern._fortran") is None:
+        return Backend(
+            "fortran",
+            False,
+            "not built; from the source folder: apt install gfortran gcc python3-dev && pip install .",
+        )
+    try:
+        version, options, openmp = fortran_build()
+    except ImportError as error:
+        return Backend("fortran", False, f"the extension does not load ({error}); reinstall ecgkern")
+    missing = _missing_cpu_features(options)
+    if missing:
+        lacking = ", ".join(missing)
+        return Backend(
+            "fortran", False, f"built for a processor with {lacking}, which this one lacks; reinstall ecgkern"
+        )
+    return Backend("fortran", True, f"{version}, {f'OpenMP {openmp}' if openmp else 'one thread (no OpenMP)'}")
+
+
+def fortran_build() -> tuple[str, str, int]:
+    """Return compiler version, compiler options and OpenMP date (0: none) of the Fortran extension."""
+    import ecgkern._fortran as extension
+
+    version, options, openmp = extension.build.compiler()
+    return version.decode().strip(), options.decode().strip(), int(openmp)
+
+
+def _missing_cpu_features(options: str) -> list[str]:
+    """Return the vector extensions that the kernels were compiled for and this processor does not have."""
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as present
+    except ImportError:  # a private table of numpy's: without it the check is left out
+        return []
+    words = set(options.split())
+    needed = {
+        "AVX2": {"-mavx2", "-march=x86-64-v3", "-march=x86-64-v4"},
+        "FMA3": {"-mfma", "-march=x86-64-v3", "-march=x86-64-v4"},
+        "AVX512F": {"-mavx512f", "-march=x86-64-v4"},
+    }
+    return [feature for feature, flags in needed.items() if words & flags and not present.get(feature, True)]
+
+
+def _probe_numba() -> Backend:
+    if importlib.util.find_spec("numba") is None:
+        return Backend("numba", False, 'not installed; pip install "ecgkern[numba]"')
+    try:
+        import numba
+    except Exception as error:  # numba raises ImportError, SystemError or its own error when numpy is too new for it
+        return Backend("numba", False, f"numba does not import ({error}); pip install --upgrade numba")
+    return Backend("numba", True, f"numba {numba.__version__}, kernels compiled at first use and cached")
+
+
+def _probe_numpy() -> Backend:
+    return Backend("numpy", True, f"numpy {np.__version__}, the reference: float64 inside, one thread, slow")
+
+
+def _probe_cuda() -> Backend:
+    return Backend("cuda", False, "this version of ecgkern has no CUDA kernels")
+
+
+@functools.cache
+def _default_host_backend() -> str:
+    for name in HOST_BACKENDS:
+        if _probe(name).available:
+            break
+    if name == "numpy":
+        warnings.warn(
+            "ecgkern runs on plain numpy, which is slow: "
+            + "; ".join(f"{b.name}: {b.detail}" for b in backends().values() if not b.available and b.name != "cuda"),
+            stacklevel=4,
+        )
+    return name
+
+
+def load(family: str, backend: str | None) -> ModuleType:
+    """Return the module of a family that computes on the given backend (None: the best one for host arrays)."""
+    if backend is None:
+        backend = _default_host_backend()
+    elif backend not in BACKENDS:
+        raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}; got {backend!r}")
+    elif not _probe(backend).available:
+        raise BackendUnavailableError(f"backend {backend!r} is not available: {_probe(backend).detail}")
+    return importlib.import_module(f"ecgkern.{family}._{backend}")
+
+
+def array_library(**arguments: Any) -> str:
+    """Return the one array library among the arguments: "numpy", "torch" or "cupy"; plain numbers and lists fit any."""
+    found: dict[str, str] = {}
+    for name, value in arguments.items():
+        members = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+        for member in members:
+            library = type(member).__module__.split(".")[0]
+            if library == "numpy" and isinstance(member, np.generic):
+                continue
+            if library in ("numpy", "torch", "cupy"):
+                found.setdefault(library, name)
+    if len(found) > 1:
+        where = ", ".join(f"{argument} is {library}" for library, argument in found.items())
+        raise TypeError(f"all arrays must come from one library, but {where}; convert one of them")
+    return next(iter(found), "numpy")
+
+
+def to_numpy(value: Any, name: str) -> Any:
+    """Return a NumPy view of a torch CPU tensor, without a copy; anything else that is on the host unchanged."""
+    if isinstance(value, list | tuple):
+        return [to_numpy(member, f"{name}[{i}]") for i, member in enumerate(value)]
+    library = type(value).__module__.split(".")[0]
+    if library == "torch":
+        if value.device.type != "cpu":
+            raise BackendUnavailableError(f"{name} is on {value.device}: {_probe('cuda').detail}; pass {name}.cpu()")
+        if value.requires_grad:
+            raise TypeError(f"{name} requires grad, which this function does not record; pass {name}.detach()")
+        return value.numpy()
+    if library == "cupy":
+        raise BackendUnavailableError(f"{name} is a CuPy array: {_probe('cuda').detail}; pass {name}.get()")
+    return value
+
+
+def from_numpy(array: np.ndarray, library: str) -> Any:
+    """Return the result in the caller's array library, without a copy."""
+    if library == "torch":
+        import torch
+
+        return torch.from_numpy(array)
+    return array

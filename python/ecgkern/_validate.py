@@ -1,0 +1,123 @@
+"""The one place that checks arguments and words the errors: the argument, what was expected, what came."""
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Floats = NDArray[np.float64]
+Offsets = NDArray[np.int64]
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+def positive(value: Any, name: str, unit: str = "") -> float:
+    """Return a finite float above zero."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be finite and greater than 0{f' {unit}' if unit else ''}, got {number}")
+    return number
+
+
+def positive_integer(value: Any, name: str) -> int:
+    """Return an integer from 1 to 2**31 - 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+    if not 1 <= number < 2**31:
+        raise ValueError(f"{name} must be from 1 to {2**31 - 1}, got {number}")
+    return number
+
+
+def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype[Any]:
+    """Return numpy's float32 or float64."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (np.float32, np.float64):
+        raise ValueError(f"{name} must be float32 or float64, got {dtype!r}")
+    return found
+
+
+def real_array(value: Any, name: str, ndim: tuple[int, ...]) -> Floats:
+    """Return a contiguous float64 array of finite numbers with one of the ranks in `ndim`."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiu" and array.size:
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim not in ndim:
+        ranks = " or ".join(str(n) for n in ndim)
+        raise ValueError(f"{name} must have {ranks} dimension{'s' if ranks != '1' else ''}, got shape {array.shape}")
+    return finite(np.asarray(array, dtype=np.float64, order="C"), name)
+
+
+def finite(array: Array, name: str) -> Array:
+    """Return `array` unless it holds NaN or infinity."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        index = np.unravel_index(int(np.argmax(bad)), array.shape)
+        where = ", ".join(str(int(i)) for i in index)
+        raise ValueError(f"{name} must be finite, got {array[index]} at [{where}] ({int(bad.sum())} such values)")
+    return array
+
+
+def row_offsets(value: Any, n_values: int, name: str = "row_offsets", of: str = "r_peaks") -> Offsets:
+    """Return CSR offsets as int64: 0, never decreasing, ending with the number of values."""
+    offsets = np.asarray(value)
+    if offsets.ndim != 1 or offsets.size == 0:
+        raise ValueError(f"{name} must be 1-D with n_records + 1 entries, got shape {offsets.shape}")
+    if offsets.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got dtype {offsets.dtype}")
+    if offsets[0] != 0:
+        raise ValueError(f"{name} must start with 0, got {offsets[0]}")
+    falls = offsets[1:] < offsets[:-1]
+    if falls.any():
+        i = int(np.argmax(falls)) + 1
+        raise ValueError(f"{name} must not decrease, got {offsets[i]} after {offsets[i - 1]} at [{i}]")
+    if offsets[-1] != n_values:
+        raise ValueError(f"{name} must end with the number of {of}, {n_values}, got {offsets[-1]}")
+    return np.ascontiguousarray(offsets, dtype=np.int64)
+
+
+def ragged(values: Any, offsets: Any, name: str) -> tuple[Floats, Offsets]:
+    """Return flat float64 values and int64 row offsets from a list of 1-D arrays or from values with offsets."""
+    if offsets is not None:
+        flat = real_array(values, name, (1,))
+        return flat, row_offsets(offsets, flat.size, of=name)
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        shape = f" of shape {values.shape}" if hasattr(values, "shape") else ""
+        raise TypeError(
+            f"{name} must be a list of 1-D arrays, one per record, or 1-D values with row_offsets; got "
+            f"{type(values).__name__}{shape} without row_offsets"
+        )
+    rows = [real_array(row, f"{name}[{i}]", (1,)) for i, row in enumerate(values)]
+    counts = np.fromiter((row.size for row in rows), np.int64, len(rows))
+    flat = np.concatenate(rows) if rows else np.empty(0)
+    return flat, np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+
+
+def output(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Any], name: str = "out") -> Any:
+    """Return `value`, or a new array for None, ready to be written: right shape and dtype, contiguous, no overlap."""
+    if value is None:
+        return np.empty(shape, dtype)
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+    if value.shape != shape or value.dtype != dtype:
+        raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {value.shape} and {value.dtype}")
+    if not value.flags.c_contiguous:
+        raise ValueError(f"{name} must be C-contiguous; pass np.ascontiguousarray({name}) and copy back")
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable, got a read-only array")
+    for other, array in inputs.items():
+        if isinstance(array, np.ndarray) and np.may_share_memory(value, array):
+            raise ValueError(f"{name} must not share memory with {other}")
+    return value

@@ -1,0 +1,35 @@
+"""The `ecgkern` command. Each subcommand lives in a module of its own, imported only when it runs."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+import ecgkern
+
+_COMMANDS = {
+    "doctor": "show what is ready on this machine, and how to install what is missing",
+    "demo": "synthesise ECGs on the R peaks of real records and write a report",
+    "bench": "time the kernels against their peers and against the limits of this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the `ecgkern` command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="ecgkern", description=(ecgkern.__doc__ or "").splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"ecgkern {ecgkern.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name in arguments[:1]:
+            importlib.import_module(f"ecgkern.{name}").add_arguments(command)
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(importlib.import_module(f"ecgkern.{parsed.command}").run(parsed))
+    except KeyboardInterrupt:
+        print("ecgkern: interrupted", file=sys.stderr)
+        return 130
+    except (ImportError, OSError, ValueError) as error:
+        print(f"ecgkern {parsed.command}: {error}", file=sys.stderr)
+        return 2
