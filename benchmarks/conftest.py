@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import render
 
 import ecgkern
 
@@ -119,3 +120,5 @@ def pytest_terminal_summary(terminalreporter, config):
         scratch = target.with_suffix(".part")
         scratch.write_text(json.dumps({**where, "rows": rows}, indent=1) + "\n")
         scratch.replace(target)
+        if target.resolve().parent == render.FOLDER / "results":
+            render.render()

@@ -497,7 +497,7 @@ def test_progress_counts_every_record(ptbxl_folder, capsys):
     assert calls == [(done, 5) for done in range(1, 6)]
     with pytest.warns(RecordWarning):
         data.signals(progress=True)
-    assert capsys.readouterr().err.endswith("PTB-XL 5/5\n")
+    assert "5/5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

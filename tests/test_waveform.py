@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ecgkern
+from ecgkern.data import RPeaks
 from ecgkern.waveform import PHYSIO, SEED, Waves, dirac_delta, gaussian_waves, gaussian_waves_grad
 
 FS = 100.0
@@ -110,6 +111,14 @@ def test_order_of_the_peaks_does_not_matter(backend):
         ours, gaussian_waves([row[o] for row, o in zip(rows, order, strict=True)], waves=ordered, **options), atol=1e-11
     )
     np.testing.assert_allclose(ours, dense(rows, 9000, waves), rtol=0, atol=1e-11)
+
+
+def test_peaks_as_find_r_peaks_returns_them(backend):
+    rows = [[50.0, 120.0], [], [60.0]]
+    joined = RPeaks.from_list(rows)
+    y = gaussian_waves(joined, fs=FS, length=200, backend=backend)
+    np.testing.assert_array_equal(y, gaussian_waves(rows, fs=FS, length=200, backend=backend))
+    assert gaussian_waves_grad(y, joined, fs=FS, backend=backend).r_peaks.shape == (3,)
 
 
 def test_any_number_of_waves(backend):
@@ -257,6 +266,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 import ecgkern
+from ecgkern.data import RPeaks
 from ecgkern.waveform import gaussian_waves
 
 ecgkern.set_num_threads(2)

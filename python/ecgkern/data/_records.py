@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -293,14 +292,13 @@ def warn_skipped(what: str, messages: list[str], total: int) -> None:
 
 
 def track(items: Sequence[Value], progress: Progress, label: str) -> Iterator[Value]:
-    """Yield the items, and report (done, total) to a callable or, if True, as a line on stderr."""
-    total = len(items)
+    """Yield the items, and report (done, total) to a callable or, if True, as a progress bar."""
+    if not callable(progress):
+        yield from require("tqdm").tqdm(items, desc=label, unit="record") if progress else items
+        return
     for done, item in enumerate(items, start=1):
         yield item
-        if callable(progress):
-            progress(done, total)
-        elif progress and (done == total or done % max(1, total // 100) == 0):
-            print(f"\r{label} {done}/{total}", end="\n" if done == total else "", file=sys.stderr)
+        progress(done, len(items))
 
 
 def as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -212,7 +212,7 @@ class MITBIH(RecordCollection):
             One lead (the result has no lead axis) or several. All MIT-BIH records but 102 and 104
             have the default, MLII.
         progress : bool or callable
-            True writes a line to stderr; a callable is called with (done, total).
+            True shows a progress bar; a callable is called with (done, total).
 
         Returns
         -------

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ecgkern import _validate
 from ecgkern.data._records import (
     OnError,
     Progress,
@@ -102,7 +103,7 @@ def find_r_peaks(
         which it finds no peak: stop, or leave its row empty and give one `RecordWarning` that
         names the records.
     progress : bool or callable
-        True writes a line to stderr; a callable is called with (done, total).
+        True shows a progress bar; a callable is called with (done, total).
 
     Returns
     -------
@@ -134,8 +135,7 @@ def find_r_peaks(
     check_on_error(on_error)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if not 0 < fs < np.inf:
-        raise ValueError(f"fs must be a positive number of Hz, got {fs!r}")
+    fs = _validate.positive(fs, "fs", "Hz")
     neurokit = require("neurokit2")
 
     records = _as_records(signals)

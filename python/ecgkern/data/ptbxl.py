@@ -171,7 +171,7 @@ class PTBXL(RecordCollection):
         Parameters
         ----------
         progress : bool or callable
-            True writes a line to stderr; a callable is called with (done, total).
+            True shows a progress bar; a callable is called with (done, total).
 
         Returns
         -------

@@ -97,7 +97,7 @@ def gaussian_waves(
 
     Parameters
     ----------
-    r_peaks : list of 1-D arrays, or 1-D array with `row_offsets`
+    r_peaks : list of 1-D arrays, 1-D array with `row_offsets`, or ecgkern.data.RPeaks
         R peaks of each record in samples from its start; fractions, any order, and peaks outside the record are fine.
     fs : float
         Sampling rate in Hz.
@@ -156,6 +156,7 @@ def gaussian_waves(
     >>> int(ecg[1].argmax())
     60
     """
+    r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets, out=out)
     length = _validate.positive_integer(length, "length")
     problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
@@ -224,6 +225,7 @@ def gaussian_waves_grad(
     >>> bool(abs(grad.r_peaks[0][0]) < 1e-6)  # shifting the beat does not change the sum
     True
     """
+    r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(grad_out=grad_out, r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets)
     problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
     upstream = _upstream(_dispatch.to_numpy(grad_out, "grad_out"), problem)
@@ -302,6 +304,13 @@ def dirac_delta(x: ArrayLike, epsilon: float, *, normalization: str = "peak") ->
     height = 1.0 if normalization == "peak" else 1.0 / (epsilon * np.sqrt(2.0 * np.pi))
     values = height * np.exp(-0.5 * (points.astype(np.float64) / epsilon) ** 2)
     return _dispatch.from_numpy(np.asarray(values, dtype=dtype), library)
+
+
+def _flat_if_joined(r_peaks: Any, row_offsets: Any) -> tuple[Any, Any]:
+    """Unpack `ecgkern.data.RPeaks`, which as a plain tuple would look like a list of two records."""
+    if row_offsets is None and hasattr(r_peaks, "row_offsets"):
+        return r_peaks.values, r_peaks.row_offsets
+    return r_peaks, row_offsets
 
 
 def _problem(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, cutoff: Any) -> Problem:
