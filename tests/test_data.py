@@ -762,7 +762,7 @@ def test_wrong_peak_arguments(neurokit):
         find_r_peaks(signal, 100)
     with pytest.raises(ValueError, match=r"record 0 has shape \(1000, 12\)"):
         find_r_peaks(np.zeros((2, 1000, 12)), 100)
-    with pytest.raises(ValueError, match="fs must be a positive"):
+    with pytest.raises(ValueError, match="fs must be finite and greater than 0 Hz"):
         find_r_peaks([signal], 0)
     with pytest.raises(ValueError, match="method must be one of neurokit"):
         find_r_peaks([signal], 100, method="guess", on_error="skip")
