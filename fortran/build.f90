@@ -1,6 +1,8 @@
-!> How the Fortran kernels were built, asked of the compiler itself.
+!> How the Fortran kernels were built. Compiled for any processor, unlike the kernels, so that Python can ask before it
+!> calls them.
 module build
-    use, intrinsic :: iso_fortran_env, only: compiler_options, compiler_version
+    use, intrinsic :: iso_fortran_env, only: compiler_version
+    use kernel_flags, only: options_of_the_kernels
     use kinds, only: i32
     implicit none
     private
@@ -8,8 +10,7 @@ module build
 
 contains
 
-    !> version and options are those of this file, which is compiled like all kernels; openmp is the date of the OpenMP
-    !> standard in use (yyyymm), 0 without OpenMP.
+    !> openmp is the date of the OpenMP standard in use (yyyymm), 0 without OpenMP.
     subroutine compiler(version, options, openmp)
         !$ use omp_lib, only: openmp_version
         character(len=256), intent(out) :: version
@@ -17,7 +18,7 @@ contains
         integer(i32), intent(out) :: openmp
 
         version = compiler_version()
-        options = compiler_options()
+        options = options_of_the_kernels
         openmp = 0
         !$ openmp = openmp_version
     end subroutine compiler

@@ -18,75 +18,80 @@ module waveform
 contains
 
     !> r_peaks ascend within each record; reach_before and reach_after bound how far, in samples, any wave extends to
-    !> either side of its peak.
-    subroutine gaussian_waves_f32(n_records, n_beats, n_sets, n_waves, n_leads, length, has_gain, row_offsets, r_peaks, &
-            amplitude, delay, width, lead_gain, cutoff, reach_before, reach_after, n_threads, out)
+    !> either side of its peak. scratch has a row per wave (one for all of them without has_gain); a row holds the part
+    !> of a record that is worked on at a time, and 16 more.
+    subroutine gaussian_waves_f32(n_records, n_beats, n_sets, n_waves, n_leads, length, n_rows, n_scratch, n_threads, &
+            has_gain, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, reach_before, reach_after, &
+            scratch, out)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length
-        integer(i32), intent(in) :: has_gain, n_threads
+        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_rows, n_scratch, n_threads
+        integer(i32), intent(in) :: has_gain
         integer(i64), intent(in) :: row_offsets(n_records + 1)
         real(f64), intent(in) :: r_peaks(n_beats)
         real(f64), intent(in) :: amplitude(n_waves, n_sets), delay(n_waves, n_sets), width(n_waves, n_sets)
         real(f64), intent(in) :: lead_gain(n_waves, n_leads), cutoff, reach_before, reach_after
-        real(f32), intent(inout) :: out(length, n_leads, n_records)
+        real(f32), intent(inout) :: scratch(n_scratch, n_rows, n_threads), out(length, n_leads, n_records)
 
         call synthesise_f32(has_gain /= 0, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, &
-            reach_before, reach_after, n_threads, out)
+            reach_before, reach_after, scratch, out)
     end subroutine gaussian_waves_f32
 
-    subroutine gaussian_waves_f64(n_records, n_beats, n_sets, n_waves, n_leads, length, has_gain, row_offsets, r_peaks, &
-            amplitude, delay, width, lead_gain, cutoff, reach_before, reach_after, n_threads, out)
+    subroutine gaussian_waves_f64(n_records, n_beats, n_sets, n_waves, n_leads, length, n_rows, n_scratch, n_threads, &
+            has_gain, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, reach_before, reach_after, &
+            scratch, out)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length
-        integer(i32), intent(in) :: has_gain, n_threads
+        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_rows, n_scratch, n_threads
+        integer(i32), intent(in) :: has_gain
         integer(i64), intent(in) :: row_offsets(n_records + 1)
         real(f64), intent(in) :: r_peaks(n_beats)
         real(f64), intent(in) :: amplitude(n_waves, n_sets), delay(n_waves, n_sets), width(n_waves, n_sets)
         real(f64), intent(in) :: lead_gain(n_waves, n_leads), cutoff, reach_before, reach_after
-        real(f64), intent(inout) :: out(length, n_leads, n_records)
+        real(f64), intent(inout) :: scratch(n_scratch, n_rows, n_threads), out(length, n_leads, n_records)
 
         call synthesise_f64(has_gain /= 0, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, &
-            reach_before, reach_after, n_threads, out)
+            reach_before, reach_after, scratch, out)
     end subroutine gaussian_waves_f64
 
     !> Gradients of sum(grad_out * y): per beat that of r_peaks, and in wave_sums those of amplitude, delay and width,
     !> per beat (n_sums = n_beats) or, where all beats share their waves, per chunk of beats (n_sums = n_chunks). Chunk
     !> i holds beats chunk_beats(i) + 1 .. chunk_beats(i + 1), the first of them in record chunk_records(i) or later.
     !> gain_sums is written only with has_gain. length must be at least 16.
-    subroutine gaussian_waves_grad_f32(n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, has_gain, &
-            row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, chunk_beats, chunk_records, n_threads, &
-            grad_out, grad_r_peaks, wave_sums, gain_sums)
+    subroutine gaussian_waves_grad_f32(n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, &
+            n_threads, has_gain, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, chunk_beats, &
+            chunk_records, wave_lanes, gain_lanes, grad_out, grad_r_peaks, wave_sums, gain_sums)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums
-        integer(i32), intent(in) :: has_gain, n_threads
+        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, n_threads
+        integer(i32), intent(in) :: has_gain
         integer(i64), intent(in) :: row_offsets(n_records + 1), chunk_beats(n_chunks + 1), chunk_records(n_chunks)
         real(f64), intent(in) :: r_peaks(n_beats)
         real(f64), intent(in) :: amplitude(n_waves, n_sets), delay(n_waves, n_sets), width(n_waves, n_sets)
         real(f64), intent(in) :: lead_gain(n_waves, n_leads), cutoff
+        real(f64), intent(inout) :: wave_lanes(16, 3, n_waves, n_threads), gain_lanes(16, n_waves, n_leads, n_threads)
         real(f32), intent(in) :: grad_out(length, n_leads, n_records)
         real(f64), intent(inout) :: grad_r_peaks(n_beats)
         real(f64), intent(inout) :: wave_sums(3, n_waves, n_sums), gain_sums(n_waves, n_leads, n_chunks)
 
         call differentiate_f32(has_gain /= 0, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, &
-            chunk_beats, chunk_records, n_threads, grad_out, grad_r_peaks, wave_sums, gain_sums)
+            chunk_beats, chunk_records, wave_lanes, gain_lanes, grad_out, grad_r_peaks, wave_sums, gain_sums)
     end subroutine gaussian_waves_grad_f32
 
-    subroutine gaussian_waves_grad_f64(n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, has_gain, &
-            row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, chunk_beats, chunk_records, n_threads, &
-            grad_out, grad_r_peaks, wave_sums, gain_sums)
+    subroutine gaussian_waves_grad_f64(n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, &
+            n_threads, has_gain, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, chunk_beats, &
+            chunk_records, wave_lanes, gain_lanes, grad_out, grad_r_peaks, wave_sums, gain_sums)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums
-        integer(i32), intent(in) :: has_gain, n_threads
+        integer(i64), intent(in) :: n_records, n_beats, n_sets, n_waves, n_leads, length, n_chunks, n_sums, n_threads
+        integer(i32), intent(in) :: has_gain
         integer(i64), intent(in) :: row_offsets(n_records + 1), chunk_beats(n_chunks + 1), chunk_records(n_chunks)
         real(f64), intent(in) :: r_peaks(n_beats)
         real(f64), intent(in) :: amplitude(n_waves, n_sets), delay(n_waves, n_sets), width(n_waves, n_sets)
         real(f64), intent(in) :: lead_gain(n_waves, n_leads), cutoff
+        real(f64), intent(inout) :: wave_lanes(16, 3, n_waves, n_threads), gain_lanes(16, n_waves, n_leads, n_threads)
         real(f64), intent(in) :: grad_out(length, n_leads, n_records)
         real(f64), intent(inout) :: grad_r_peaks(n_beats)
         real(f64), intent(inout) :: wave_sums(3, n_waves, n_sums), gain_sums(n_waves, n_leads, n_chunks)
 
         call differentiate_f64(has_gain /= 0, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, &
-            chunk_beats, chunk_records, n_threads, grad_out, grad_r_peaks, wave_sums, gain_sums)
+            chunk_beats, chunk_records, wave_lanes, gain_lanes, grad_out, grad_r_peaks, wave_sums, gain_sums)
     end subroutine gaussian_waves_grad_f64
 
 end module waveform

@@ -691,7 +691,7 @@ def test_ragged_peaks_round_trip(rows):
 
 
 def test_ragged_peaks_refuse_rows_that_are_not_flat():
-    with pytest.raises(ValueError, match=r"row 1 must be 1-D, got shape \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"rows\[1\] must have 1 dimension, got shape \(1, 2\)"):
         RPeaks.from_list([[1], [[1, 2]]])
 
 

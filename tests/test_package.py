@@ -2,10 +2,13 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -72,43 +75,111 @@ def test_plain_numpy_warns_and_says_what_would_be_faster(monkeypatch):
         gaussian_waves([[5.0]], fs=100, length=10)
 
 
-def test_processor_features_are_compared_before_any_native_call():
+def test_a_build_for_another_processor_is_not_used(monkeypatch):
     assert _dispatch._missing_cpu_features("-O3 -march=x86-64") == []
-    wanted = "-march=x86-64-v4 -mavx512f"
-    present = __import__("numpy._core._multiarray_umath", fromlist=["x"]).__cpu_features__
-    assert ("AVX512F" in _dispatch._missing_cpu_features(wanted)) == (not present["AVX512F"])
+    features = pytest.importorskip("numpy._core._multiarray_umath").__cpu_features__
+    monkeypatch.setitem(features, "AVX512F", False)
+    monkeypatch.setitem(features, "FMA3", False)
+    assert _dispatch._missing_cpu_features("-march=znver3 -mavx512f -mfma -mno-avx2") == ["AVX512F", "FMA"]
+    assert _dispatch._missing_cpu_features("-march=x86-64-v3") == ["FMA"]
+    monkeypatch.setattr(_dispatch, "fortran_build", lambda: ("compiler", "-march=x86-64-v4", 0))
+    found = _dispatch._probe_fortran()
+    assert not found.available
+    if importlib.util.find_spec("ecgkern._fortran"):
+        assert "built for a processor with AVX512F, FMA, unlike this one" in found.detail
 
 
 def test_threads(monkeypatch):
     ecgkern.set_num_threads(3)
     assert ecgkern.get_num_threads() == 3
-    for bad, error in ((0, ValueError), (-1, ValueError), (10**9, ValueError), (2.0, TypeError), ("2", TypeError)):
+    for bad, error in (
+        (0, ValueError),
+        (-1, ValueError),
+        (_threads.MOST_THREADS + 1, ValueError),
+        (2.0, TypeError),
+        ("2", TypeError),
+    ):
         with pytest.raises(error, match="n must be"):
             ecgkern.set_num_threads(bad)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     processors = _threads._default_num_threads()
     assert processors >= 1
-    for setting, expected in (("5", 5), ("4,2", 4), ("many", processors), ("0", processors), ("", processors)):
+    for setting, expected in (
+        ("5", 5),
+        ("4,2", 4),
+        ("many", processors),
+        ("0", processors),
+        ("", processors),
+        ("²", processors),
+        ("100000", _threads.MOST_THREADS),
+        ("9" * 30, _threads.MOST_THREADS),
+    ):
         monkeypatch.setenv("OMP_NUM_THREADS", setting)
         assert _threads._default_num_threads() == expected
 
 
-def test_ranges_cover_every_item_once_and_errors_come_back():
-    ecgkern.set_num_threads(3)
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_ranges_cover_every_item_once(n_threads):
     for n in (0, 1, 2, 23, 24, 25, 1000):
         seen = np.zeros(n, int)
 
         def mark(first, end, seen=seen):
             seen[first:end] += 1
 
-        _threads.run_ranges(n, mark)
+        _threads.run_ranges(n, n_threads, mark)
         np.testing.assert_array_equal(seen, np.ones(n, int))
 
-    def fail(first, end):
-        raise RuntimeError("from a worker")
+
+def test_an_error_in_a_range_comes_back_when_all_ranges_have_ended():
+    running = []
+
+    def work(first, end):
+        running.append(first)
+        time.sleep(0.01)
+        running.remove(first)
+        if first == 0:
+            raise RuntimeError("from a worker")
 
     with pytest.raises(RuntimeError, match="from a worker"):
-        _threads.run_ranges(10, fail)
+        _threads.run_ranges(100, 4, work)
+    assert running == []
+
+
+@pytest.mark.parametrize("setting", ["1", "100000", "3000000000", "nonsense"])
+def test_no_setting_of_omp_num_threads_ends_the_process(setting):
+    code = """
+import numpy as np, ecgkern
+for backend in ("fortran", "numba"):
+    if ecgkern.backends()[backend].available:
+        y = ecgkern.waveform.gaussian_waves([[50.0]] * 5000, fs=100, length=1000, backend=backend)
+        print(y.shape)
+"""
+    status, out, err = python(code, **{**os.environ, "OMP_NUM_THREADS": setting})
+    assert status == 0, err
+    assert "(5000, 1000)" in out
+
+
+def test_numba_without_its_compiler_is_not_called_ready():
+    code = "import ecgkern; b = ecgkern.backends()['numba']; print(b.available, b.remedy)"
+    assert python(code, **{**os.environ, "NUMBA_DISABLE_JIT": "1"})[1].split()[0] == "False"
+
+
+def test_source_tree_runs_without_a_build(tmp_path):
+    shutil.copytree(
+        ROOT / "python" / "ecgkern", tmp_path / "ecgkern", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in type(finder).__module__]
+import ecgkern
+assert ecgkern.__file__.startswith({str(tmp_path)!r}), ecgkern.__file__
+assert not ecgkern.backends()["fortran"].available
+print(ecgkern.waveform.gaussian_waves([[50.0]], fs=100, length=100).shape)
+"""
+    status, out, err = python(code, **os.environ)
+    assert status == 0, err
+    assert out.strip() == "(1, 100)"
 
 
 def test_doctor_lists_everything_and_how_to_install_it(capsys, monkeypatch):

@@ -1,10 +1,12 @@
 """Waveform synthesis: values, gradients and manners, on every backend."""
 
 import multiprocessing
+import pickle
 import subprocess
 import sys
 import threading
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -266,7 +268,6 @@ MEMORY = """
 import resource, sys
 import numpy as np
 import ecgkern
-from ecgkern.data import RPeaks
 from ecgkern.waveform import gaussian_waves
 
 ecgkern.set_num_threads(2)
@@ -283,6 +284,18 @@ for n_records, length, leads in ((512, 1000, None), (2, 100_000, np.ones((12, 6)
 
 
 @pytest.mark.parametrize("backend", ["numba", "fortran"], indirect=True)  # numpy holds a record per wave
+@pytest.mark.filterwarnings("ignore:.*narrower than one sample")
+def test_widths_far_below_a_sample_have_exact_gradients_to_the_last_sample(backend):
+    waves = Waves(("R",), [1.0], [0.0], [0.05])
+    for peak in (100.03, 188.98, 199.02):  # the last two lie in the block that is moved back to end with the record
+        grad_out = np.random.default_rng(0).normal(size=(1, 200))
+        options = {"fs": 1.0, "waves": waves, "cutoff": 9}
+        double = gaussian_waves_grad(grad_out, [[peak]], **options, backend="numpy")
+        single = gaussian_waves_grad(grad_out.astype("f4"), [[peak]], **options, backend=backend)
+        for mine, exact in zip(single[1:4], double[1:4], strict=True):
+            np.testing.assert_allclose(mine, exact, rtol=FLOAT32_GRADIENT)
+
+
 def test_extra_memory_is_at_most_1_mb_per_thread(backend):
     run = subprocess.run([sys.executable, "-c", MEMORY, backend], capture_output=True, text=True, check=True)
     assert all(int(kilobytes) <= 2 * 1024 for kilobytes in run.stdout.split())
@@ -292,19 +305,23 @@ def test_a_forked_worker_computes_too(backend):
     """PyTorch's DataLoader forks; OpenMP would wait for ever for threads that did not survive."""
     expected = gaussian_waves([[50.0]] * 500, fs=FS, length=1000, backend=backend)
     context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
+    queue = context.Queue()
+
+    def work():
+        with pytest.warns(RuntimeWarning, match="a forked process computes on one thread"):
+            ecgkern.set_num_threads(2)
+        queue.put(gaussian_waves([[50.0]] * 500, fs=FS, length=1000, backend=backend))
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of fork beside threads
-        child = context.Process(
-            target=lambda: queue.put(gaussian_waves([[50.0]] * 500, fs=FS, length=1000, backend=backend).sum())
-        )
+        child = context.Process(target=work)
         child.start()
-    child.join(60)
-    alive = child.is_alive()
-    if alive:
+    try:
+        np.testing.assert_array_equal(queue.get(timeout=60), expected)
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
         child.kill()
-    assert not alive
-    assert queue.get() == expected.sum()
 
 
 def test_out_is_filled_and_returned(backend):
@@ -365,10 +382,19 @@ BAD = [
     ({"r_peaks": np.ones(3), "row_offsets": [0.0, 3.0]}, TypeError, "row_offsets must hold integers"),
     ({"r_peaks": np.ones(3), "row_offsets": []}, ValueError, "row_offsets must be 1-D"),
     ({"r_peaks": np.ones(3), "row_offsets": [[0, 3]]}, ValueError, "row_offsets must be 1-D"),
-    ({"fs": 0}, ValueError, "fs must be finite and greater than 0 Hz, got 0.0"),
+    ({"fs": 0}, ValueError, "fs must be finite and greater than 0 Hz, got 0"),
     ({"fs": -100}, ValueError, "fs must be finite and greater than 0"),
     ({"fs": NAN}, ValueError, "fs must be finite"),
-    ({"fs": "fast"}, TypeError, "fs must be a number, got str"),
+    ({"fs": "100"}, TypeError, "fs must be a real number, got str"),
+    ({"fs": True}, TypeError, "fs must be a real number, got bool"),
+    ({"fs": 100 + 1j}, TypeError, "fs must be a real number, got complex"),
+    ({"fs": 10**400}, TypeError, "fs must be a real number, got int"),
+    ({"length": True}, TypeError, "length must be an integer, got bool"),
+    ({"r_peaks": [np.ma.array([1.0, 2.0], mask=[0, 1])]}, TypeError, r"r_peaks\[0\] is a masked array"),
+    ({"row_offsets": [[0], [1, 2]], "r_peaks": np.ones(3)}, ValueError, "row_offsets must be a rectangular array"),
+    ({"r_peaks": RPeaks.from_list([[5.0]]), "row_offsets": [0, 1]}, ValueError, "row_offsets must be left out"),
+    ({"dtype": None}, ValueError, "dtype must be float32 or float64, got None"),
+    ({"r_peaks": [], "backend": "fpga"}, ValueError, "backend must be None or one of"),
     ({"length": 0}, ValueError, "length must be from 1 to"),
     ({"length": -5}, ValueError, "length must be from 1 to"),
     ({"length": 200.0}, TypeError, "length must be an integer, got float"),
@@ -482,12 +508,22 @@ def test_every_kind_of_offsets_and_peaks(backend, dtype):
     )
 
 
-def test_a_wave_wider_than_the_longest_integer_is_harmless(backend):
-    waves = Waves(("P",), [1.0], [0.0], [1e300])
-    y = gaussian_waves([[5.0]], fs=1.0, length=40, waves=waves, dtype="f8", backend=backend)
-    np.testing.assert_allclose(y, np.ones((1, 40)))
+def test_waves_that_the_arithmetic_cannot_hold_are_refused(backend):
+    wide = Waves(("P",), [1.0], [0.0], [1e7])
+    y = gaussian_waves([[5.0]], fs=1.0, length=40, waves=wide, backend=backend)
+    np.testing.assert_allclose(y, np.ones((1, 40)), rtol=0, atol=FLOAT32)
+    with pytest.raises(ValueError, match=r"width must be from 1e-06 to 1e\+09 samples, got 1 to 1e\+17"):
+        gaussian_waves([[5.0]], fs=1e10, length=40, waves=wide, backend=backend)
     with pytest.raises(ValueError, match=r"width \* fs must be finite"):
-        gaussian_waves([[5.0]], fs=1e10, length=40, waves=waves, backend=backend)
+        gaussian_waves([[5.0]], fs=1e305, length=40, waves=wide, backend=backend)
+    tall = replace(wide, amplitude=[1e31])
+    assert gaussian_waves([[5.0]], fs=1.0, length=40, waves=tall, dtype="f8", backend=backend).max() > 0.99e31
+    with pytest.raises(ValueError, match=r"must be at most 1e\+30 in float32, got 1e\+31, 1"):
+        gaussian_waves([[5.0]], fs=1.0, length=40, waves=tall, backend=backend)
+    with pytest.raises(ValueError, match=r"must be at most 1e\+30 in float32, got 1, 1e\+39"):
+        gaussian_waves([[5.0]], fs=1.0, length=40, waves=wide, lead_gain=[[1e39]], backend=backend)
+    with pytest.raises(ValueError, match="the gradient exceeds float32"):
+        gaussian_waves_grad(np.full((1, 40), 3e38, np.float32), [[5.0]], fs=1.0, waves=wide, backend=backend)
 
 
 def test_narrow_waves_warn_and_unresolvable_ones_are_refused(backend):
@@ -497,7 +533,7 @@ def test_narrow_waves_warn_and_unresolvable_ones_are_refused(backend):
         warnings.simplefilter("error")
         for preset in (SEED, PHYSIO):
             gaussian_waves([[50.0]], fs=100.0, length=100, waves=preset, backend=backend)
-    with pytest.raises(ValueError, match="width must be at least 1e-06 samples"):
+    with pytest.raises(ValueError, match="width must be from 1e-06"):
         gaussian_waves([[50.0]], fs=1e-5, length=100, backend=backend)
 
 
@@ -574,6 +610,21 @@ def test_physio_intervals_as_neurokit_delineates_them(fs, rr):
     assert onset.size >= 27
     for interval, low, high in ((onset - p_onset, 120, 200), (offset - onset, 80, 120), (t_offset - onset, 350, 450)):
         assert ((interval >= low) & (interval <= high)).all(), (interval, low, high)
+
+
+def test_waves_are_values():
+    for copy in (pickle.loads(pickle.dumps(PHYSIO)), deepcopy(PHYSIO)):
+        assert copy == PHYSIO
+        assert not copy.delay.flags.writeable
+    assert PHYSIO != SEED
+    assert PHYSIO != "PHYSIO"
+    for unhashable in (
+        lambda: hash(PHYSIO),
+        lambda: Waves("PQRSTU", *[np.ones(6)] * 3),
+        lambda: Waves((1,), [1], [1], [1]),
+    ):
+        with pytest.raises(TypeError):
+            unhashable()
 
 
 def test_heart_rate_moves_the_waves_as_in_ecgsyn():

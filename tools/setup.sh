@@ -13,35 +13,36 @@ fail() {
     exit 1
 }
 
-# need WHAT PACKAGES...: installs Debian packages as root, and otherwise says how.
-need() {
-    what=$1
-    shift
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        echo "ecgkern: installing $* for $what"
-        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"; } \
-            >/tmp/ecgkern-apt.log 2>&1 || { tail -5 /tmp/ecgkern-apt.log >&2; fail "apt-get install $* failed"; }
-    else
-        fail "$what is missing: run   sudo apt install $*"
-    fi
-}
-
 command -v "$python" >/dev/null || fail "$python is missing: run   sudo apt install python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "Python 3.11 or newer is needed, $python is $("$python" -V); run   PYTHON=python3.12 make ..."
 
-if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    need "Python's venv" "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
-fi
+# Debian packages that are missing, all of them, so that one line installs them.
+packages=
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    packages="$packages $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 case ${ECGKERN_FORTRAN:-ON} in
 [Oo][Ff][Ff] | 0 | [Nn][Oo] | [Ff][Aa][Ll][Ss][Ee]) ;;
 *)
-    command -v "${FC:-gfortran}" >/dev/null || need "a Fortran compiler (or set ECGKERN_FORTRAN=OFF)" gfortran
-    command -v "${CC:-cc}" >/dev/null || need "a C compiler" gcc libc6-dev
+    fortran=${FC:-gfortran}
+    c=${CC:-cc}
     header='import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
-    "$python" -c "$header" || need "Python's C headers" python3-dev
+    command -v "${fortran%% *}" >/dev/null || packages="$packages gfortran"
+    command -v "${c%% *}" >/dev/null || packages="$packages gcc libc6-dev"
+    "$python" -c "$header" || packages="$packages python3-dev"
     ;;
 esac
+if [ -n "$packages" ]; then
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        fail "run   sudo apt install$packages   and then this again (ECGKERN_FORTRAN=OFF does without the compilers)"
+    fi
+    echo "ecgkern: apt-get install$packages"
+    log=$(mktemp)
+    # shellcheck disable=SC2086  # a list of words
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $packages; } \
+        >"$log" 2>&1 || { tail -5 "$log" >&2; fail "apt-get install$packages failed"; }
+    rm -f "$log"
+fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"

@@ -21,11 +21,15 @@ BACKENDS = (*HOST_BACKENDS, "cuda")
 
 @dataclass(frozen=True)
 class Backend:
-    """One backend: whether it is ready on this machine, and what it is made of or why it is missing."""
+    """One backend: whether it is ready here, what it is made of or why it is missing, and what to do in that case."""
 
     name: str
     available: bool
     detail: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.detail}; {self.remedy}" if self.remedy else self.detail
 
 
 class BackendUnavailableError(ImportError):
@@ -55,27 +59,21 @@ def _probe(name: str) -> Backend:
 
 
 def _probe_fortran() -> Backend:
+    again = "from the source folder: apt install gfortran gcc python3-dev && pip install ."
     if importlib.util.find_spec("ecgkern._fortran") is None:
-        return Backend(
-            "fortran",
-            False,
-            "not built; from the source folder: apt install gfortran gcc python3-dev && pip install .",
-        )
+        return Backend("fortran", False, "not built", again)
     try:
         version, options, openmp = fortran_build()
     except ImportError as error:
-        return Backend("fortran", False, f"the extension does not load ({error}); reinstall ecgkern")
+        return Backend("fortran", False, f"the extension does not load: {error}", again)
     missing = _missing_cpu_features(options)
     if missing:
-        lacking = ", ".join(missing)
-        return Backend(
-            "fortran", False, f"built for a processor with {lacking}, which this one lacks; reinstall ecgkern"
-        )
+        return Backend("fortran", False, f"built for a processor with {', '.join(missing)}, unlike this one", again)
     return Backend("fortran", True, f"{version}, {f'OpenMP {openmp}' if openmp else 'one thread (no OpenMP)'}")
 
 
 def fortran_build() -> tuple[str, str, int]:
-    """Return compiler version, compiler options and OpenMP date (0: none) of the Fortran extension."""
+    """Return compiler version, compiler options and OpenMP date (0: none) of the Fortran kernels."""
     import ecgkern._fortran as extension
 
     version, options, openmp = extension.build.compiler()
@@ -83,27 +81,28 @@ def fortran_build() -> tuple[str, str, int]:
 
 
 def _missing_cpu_features(options: str) -> list[str]:
-    """Return the vector extensions that the kernels were compiled for and this processor does not have."""
+    """Return the processor features that the kernels were compiled for and this processor does not have."""
     try:
         from numpy._core._multiarray_umath import __cpu_features__ as present
     except ImportError:  # a private table of numpy's: without it the check is left out
         return []
-    words = set(options.split())
-    needed = {
-        "AVX2": {"-mavx2", "-march=x86-64-v3", "-march=x86-64-v4"},
-        "FMA3": {"-mfma", "-march=x86-64-v3", "-march=x86-64-v4"},
-        "AVX512F": {"-mavx512f", "-march=x86-64-v4"},
-    }
-    return [feature for feature, flags in needed.items() if words & flags and not present.get(feature, True)]
+    spelled = {"FMA": "FMA3"}
+    # gfortran spells -march=native out, a flag for each feature; the portable levels stand for theirs.
+    flags = {word[2:].replace(".", "").upper() for word in options.split() if word.startswith("-m")}
+    if flags & {"ARCH=X86-64-V3", "ARCH=X86-64-V4"}:
+        flags |= {"AVX2", "FMA", "BMI2"} | ({"AVX512F", "AVX512VL"} if "ARCH=X86-64-V4" in flags else set())
+    return sorted(flag for flag in flags if not present.get(spelled.get(flag, flag), True))
 
 
 def _probe_numba() -> Backend:
     if importlib.util.find_spec("numba") is None:
-        return Backend("numba", False, 'not installed; pip install "ecgkern[numba]"')
+        return Backend("numba", False, "not installed", 'pip install "ecgkern[numba]"')
     try:
         import numba
     except Exception as error:  # numba raises ImportError, SystemError or its own error when numpy is too new for it
-        return Backend("numba", False, f"numba does not import ({error}); pip install --upgrade numba")
+        return Backend("numba", False, f"numba does not import: {error}", "pip install --upgrade numba")
+    if numba.config.DISABLE_JIT:
+        return Backend("numba", False, "NUMBA_DISABLE_JIT is set", "unset NUMBA_DISABLE_JIT")
     return Backend("numba", True, f"numba {numba.__version__}, kernels compiled at first use and cached")
 
 
@@ -123,7 +122,7 @@ def _default_host_backend() -> str:
     if name == "numpy":
         warnings.warn(
             "ecgkern runs on plain numpy, which is slow: "
-            + "; ".join(f"{b.name}: {b.detail}" for b in backends().values() if not b.available and b.name != "cuda"),
+            + "; ".join(f"{b.name}: {b}" for b in backends().values() if not b.available and b.name != "cuda"),
             stacklevel=4,
         )
     return name
@@ -136,7 +135,7 @@ def load(family: str, backend: str | None) -> ModuleType:
     elif backend not in BACKENDS:
         raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}; got {backend!r}")
     elif not _probe(backend).available:
-        raise BackendUnavailableError(f"backend {backend!r} is not available: {_probe(backend).detail}")
+        raise BackendUnavailableError(f"backend {backend!r} is not available: {_probe(backend)}")
     return importlib.import_module(f"ecgkern.{family}._{backend}")
 
 
@@ -160,17 +159,30 @@ def array_library(**arguments: Any) -> str:
 def to_numpy(value: Any, name: str) -> Any:
     """Return a NumPy view of a torch CPU tensor, without a copy; anything else that is on the host unchanged."""
     if isinstance(value, list | tuple):
-        return [to_numpy(member, f"{name}[{i}]") for i, member in enumerate(value)]
+        return [
+            to_numpy(member, f"{name}[{i}]") if hasattr(member, "dtype") else member for i, member in enumerate(value)
+        ]
     library = type(value).__module__.split(".")[0]
     if library == "torch":
-        if value.device.type != "cpu":
-            raise BackendUnavailableError(f"{name} is on {value.device}: {_probe('cuda').detail}; pass {name}.cpu()")
-        if value.requires_grad:
-            raise TypeError(f"{name} requires grad, which this function does not record; pass {name}.detach()")
-        return value.numpy()
+        return _tensor_to_numpy(value, name)
     if library == "cupy":
-        raise BackendUnavailableError(f"{name} is a CuPy array: {_probe('cuda').detail}; pass {name}.get()")
+        raise BackendUnavailableError(f"{name} is a CuPy array: {_probe('cuda')}; pass {name}.get()")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {name}.filled() or .compressed()")
     return value
+
+
+def _tensor_to_numpy(tensor: Any, name: str) -> Any:
+    if tensor.device.type == "cuda":
+        raise BackendUnavailableError(f"{name} is on {tensor.device}: {_probe('cuda')}; pass {name}.cpu()")
+    if tensor.requires_grad:
+        raise TypeError(f"{name} requires grad, which this function does not record; pass {name}.detach()")
+    try:
+        return tensor.numpy()
+    except (RuntimeError, TypeError) as error:  # no memory to look at, or a type that NumPy does not have
+        raise TypeError(
+            f"{name} is a tensor that NumPy cannot read ({error}); make it dense float32 or float64"
+        ) from None
 
 
 def from_numpy(array: np.ndarray, library: str) -> Any:

@@ -1,5 +1,7 @@
-"""2**y for y <= 0 in Numba: the arithmetic of fortran/exponential.inc, which explains it."""
+"""How Numba compiles the kernels, and 2**y for y <= 0 with the arithmetic of fortran/exponential.inc."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -8,6 +10,21 @@ from numba.core import types
 from numba.extending import overload
 
 _f32, _f64, _i32, _i64 = np.float32, np.float64, np.int32, np.int64
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile without the GIL, and keep the machine code on disk where there is a folder to keep it in.
+
+    Numba looks at the file of the function alone to tell whether what it kept is out of date. Where this file, which
+    holds `exp2`, was changed after it, nothing is kept.
+    """
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+    kernels = Path(function.__code__.co_filename)
+    up_to_date = Path(__file__).stat().st_mtime < kernels.stat().st_mtime + 10  # seconds between files of one install
+    try:
+        return numba.njit(function, cache=up_to_date, **options)
+    except RuntimeError:  # no writable folder for the cache
+        return numba.njit(function, **options)
 
 
 def exp2(y: Any) -> Any:

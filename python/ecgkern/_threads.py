@@ -8,27 +8,38 @@ threads use them at once.
 import operator
 import os
 import threading
+import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+
+# More threads than this only cost memory, and creating thousands of them ends the process.
+MOST_THREADS = max(64, 8 * (os.cpu_count() or 1))
+# Samples that a thread must have to itself to be worth waking.
+_SAMPLES_PER_THREAD = 1 << 15
 
 _lock = threading.Lock()
 _num_threads: int | None = None
 _pool: ThreadPoolExecutor | None = None
 _pool_size = 0
+_forked = False
 
 
 def _default_num_threads() -> int:
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
+    except ValueError:
+        wanted = 0
+    if wanted < 1:
+        wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(wanted, MOST_THREADS)
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that CPU kernels use.
+    """Return the number of threads that CPU kernels use at most.
 
     It is `OMP_NUM_THREADS` if that is set, else the number of processors this process may run on, until
-    :func:`set_num_threads` changes it. Results are the same bits for every number of threads.
+    :func:`set_num_threads` changes it. Small problems use fewer, and a forked process always one, because OpenMP does
+    not survive a fork: start workers with the spawn method. Results are the same bits for every number of threads.
 
     Examples
     --------
@@ -37,25 +48,32 @@ def get_num_threads() -> int:
     True
     """
     global _num_threads
+    if _forked:
+        return 1
     if _num_threads is None:
         _num_threads = _default_num_threads()
     return _num_threads
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads that CPU kernels use, for the whole process.
+    """Set the number of threads that CPU kernels use at most, for the whole process.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        At least 1, and at most 8 for each processor (or 64).
 
     Raises
     ------
     TypeError
         If `n` is not an integer.
     ValueError
-        If `n` is less than 1.
+        If `n` is out of range.
+
+    Warns
+    -----
+    RuntimeWarning
+        In a forked process, which stays at one thread.
 
     Examples
     --------
@@ -69,22 +87,39 @@ def set_num_threads(n: int) -> None:
         n = operator.index(n)
     except TypeError:
         raise TypeError(f"n must be an integer number of threads, got {type(n).__name__}") from None
-    if not 1 <= n < 2**15:
-        raise ValueError(f"n must be a number of threads from 1 to {2**15 - 1}, got {n}")
+    if not 1 <= n <= MOST_THREADS:
+        raise ValueError(f"n must be a number of threads from 1 to {MOST_THREADS}, got {n}")
+    if _forked and n > 1:
+        warnings.warn("a forked process computes on one thread; start workers with spawn", RuntimeWarning, stacklevel=2)
     _num_threads = n
 
 
-def run_ranges(n_items: int, work: Callable[[int, int], None], *, parallel: bool = True) -> None:
-    """Call ``work(first, end)`` so that the ranges cover 0..n_items, several of them at a time if `parallel`."""
-    n_threads = min(get_num_threads(), n_items) if parallel else 1
-    if n_threads <= 1:
-        work(0, n_items)
-        return
+def threads_for(n_samples: int) -> int:
+    """Return how many threads to use for a problem that reads or writes `n_samples` values."""
+    return max(1, min(get_num_threads(), n_samples // _SAMPLES_PER_THREAD))
+
+
+def run_ranges(n_items: int, n_threads: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(first, end)`` so that the ranges cover 0..n_items, `n_threads` of them at a time."""
     # More ranges than threads, because a range whose thread has to wait for a processor must not hold up the rest.
-    n_ranges = min(n_items, 8 * n_threads)
-    bounds = [n_items * i // n_ranges for i in range(n_ranges + 1)]
-    for future in [_thread_pool(n_threads).submit(work, bounds[i], bounds[i + 1]) for i in range(n_ranges)]:
-        future.result()
+    n_ranges = min(n_items, 8 * n_threads) if n_threads > 1 else 1
+    bounds = [n_items * i // max(n_ranges, 1) for i in range(n_ranges + 1)]
+    futures = []
+    try:
+        for i in range(n_ranges if n_threads > 1 else 0):
+            futures.append(_thread_pool(n_threads).submit(work, bounds[i], bounds[i + 1]))
+    except RuntimeError:  # the interpreter is shutting down and starts no more threads
+        pass
+    try:
+        for i in range(len(futures), n_ranges):
+            work(bounds[i], bounds[i + 1])
+        for future in futures:
+            future.result()
+    except BaseException:  # Ctrl-C too: nothing may go on writing to the caller's array
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        raise
 
 
 def _thread_pool(size: int) -> ThreadPoolExecutor:
@@ -97,9 +132,9 @@ def _thread_pool(size: int) -> ThreadPoolExecutor:
 
 
 def _after_fork_in_child() -> None:
-    # Threads do not survive fork, and OpenMP would wait for them for ever. A forked worker computes on one thread.
-    global _num_threads, _pool, _lock
-    _num_threads, _pool, _lock = 1, None, threading.Lock()
+    # Threads do not survive fork, and OpenMP would wait for them for ever.
+    global _forked, _pool, _lock
+    _forked, _pool, _lock = True, None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,12 +1,11 @@
 """The one place that checks arguments and words the errors: the argument, what was expected, what came."""
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Offsets = NDArray[np.int64]
@@ -15,13 +14,12 @@ Array = TypeVar("Array", bound=NDArray[Any])
 
 def positive(value: Any, name: str, unit: str = "") -> float:
     """Return a finite float above zero."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from None
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be finite and greater than 0{f' {unit}' if unit else ''}, got {number}")
-    return number
+    scalar = np.asarray(value)
+    if scalar.ndim or scalar.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+    if not (np.isfinite(scalar) and scalar > 0):
+        raise ValueError(f"{name} must be finite and greater than 0{f' {unit}' if unit else ''}, got {scalar}")
+    return float(scalar)
 
 
 def positive_integer(value: Any, name: str) -> int:
@@ -29,50 +27,70 @@ def positive_integer(value: Any, name: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+        number = None
+    if number is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
     if not 1 <= number < 2**31:
         raise ValueError(f"{name} must be from 1 to {2**31 - 1}, got {number}")
     return number
 
 
-def float_dtype(dtype: DTypeLike, name: str = "dtype") -> np.dtype[Any]:
+def float_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
     """Return numpy's float32 or float64."""
+    wanted = str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype
     try:
-        found = np.dtype(dtype)
-    except TypeError:
+        found = None if wanted is None else np.dtype(wanted)
+    except (TypeError, ValueError):
         found = None
-    if found not in (np.float32, np.float64):
+    if found is None or found not in (np.float32, np.float64):
         raise ValueError(f"{name} must be float32 or float64, got {dtype!r}")
-    return found
+    return found.newbyteorder("=")
 
 
 def real_array(value: Any, name: str, ndim: tuple[int, ...]) -> Floats:
-    """Return a contiguous float64 array of finite numbers with one of the ranks in `ndim`."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
-    if array.dtype.kind not in "fiu" and array.size:
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    """Return a C-contiguous float64 array of finite numbers with one of the ranks in `ndim`."""
+    array = real_values(value, name)
     if array.ndim not in ndim:
         ranks = " or ".join(str(n) for n in ndim)
         raise ValueError(f"{name} must have {ranks} dimension{'s' if ranks != '1' else ''}, got shape {array.shape}")
     return finite(np.asarray(array, dtype=np.float64, order="C"), name)
 
 
+def real_values(value: Any, name: str) -> NDArray[Any]:
+    """Return an array of floats or integers."""
+    array = _array(value, name)
+    if array.dtype.kind not in "fiu" and array.size:
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
 def finite(array: Array, name: str) -> Array:
     """Return `array` unless it holds NaN or infinity."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(array.sum()):  # one number instead of an array of truth values as large as the input
+            return array
     bad = ~np.isfinite(array)
     if bad.any():
-        index = np.unravel_index(int(np.argmax(bad)), array.shape)
-        where = ", ".join(str(int(i)) for i in index)
-        raise ValueError(f"{name} must be finite, got {array[index]} at [{where}] ({int(bad.sum())} such values)")
+        raise ValueError(f"{name} must be finite, got {_first(array, bad)} ({int(bad.sum())} such values)")
     return array
+
+
+def _first(array: NDArray[Any], chosen: NDArray[np.bool_]) -> str:
+    """The first chosen value and its place, for an error."""
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(chosen)), array.shape))
+    return f"{array[index]} at {list(index)}"
+
+
+def _array(value: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
 def row_offsets(value: Any, n_values: int, name: str = "row_offsets", of: str = "r_peaks") -> Offsets:
     """Return CSR offsets as int64: 0, never decreasing, ending with the number of values."""
-    offsets = np.asarray(value)
+    offsets = _array(value, name)
     if offsets.ndim != 1 or offsets.size == 0:
         raise ValueError(f"{name} must be 1-D with n_records + 1 entries, got shape {offsets.shape}")
     if offsets.dtype.kind not in "iu":
@@ -99,9 +117,16 @@ def ragged(values: Any, offsets: Any, name: str) -> tuple[Floats, Offsets]:
             f"{name} must be a list of 1-D arrays, one per record, or 1-D values with row_offsets; got "
             f"{type(values).__name__}{shape} without row_offsets"
         )
-    rows = [real_array(row, f"{name}[{i}]", (1,)) for i, row in enumerate(values)]
+    rows = [np.asarray(row) if hasattr(row, "dtype") else _array(row, f"{name}[{i}]") for i, row in enumerate(values)]
+    for i, row in enumerate(rows):
+        if row.ndim != 1 or row.dtype.kind not in "fiu":
+            rows[i] = real_array(row, f"{name}[{i}]", (1,))  # an empty list has no kind yet; anything else is an error
     counts = np.fromiter((row.size for row in rows), np.int64, len(rows))
-    flat = np.concatenate(rows) if rows else np.empty(0)
+    flat = np.concatenate([np.empty(0), *rows])
+    with np.errstate(all="ignore"):
+        if not np.isfinite(flat.sum()):
+            for i, row in enumerate(rows):
+                finite(row, f"{name}[{i}]")
     return flat, np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
 
@@ -113,8 +138,9 @@ def output(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dic
         raise TypeError(f"{name} must be an array, got {type(value).__name__}")
     if value.shape != shape or value.dtype != dtype:
         raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {value.shape} and {value.dtype}")
-    if not value.flags.c_contiguous:
-        raise ValueError(f"{name} must be C-contiguous; pass np.ascontiguousarray({name}) and copy back")
+    value = np.asarray(value)  # subclasses such as np.matrix have rules of their own
+    if not value.flags.c_contiguous or not value.flags.aligned:
+        raise ValueError(f"{name} must be C-contiguous and aligned; pass a new array and copy it back")
     if not value.flags.writeable:
         raise ValueError(f"{name} must be writeable, got a read-only array")
     for other, array in inputs.items():

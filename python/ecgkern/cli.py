@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the `ecgkern` command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="ecgkern", description=(ecgkern.__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="ecgkern", description=(ecgkern.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"ecgkern {ecgkern.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, summary in _COMMANDS.items():
@@ -26,10 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             importlib.import_module(f"ecgkern.{name}").add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        return int(importlib.import_module(f"ecgkern.{parsed.command}").run(parsed))
+        status = int(importlib.import_module(f"ecgkern.{parsed.command}").run(parsed))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("ecgkern: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ImportError, OSError, ValueError) as error:
         print(f"ecgkern {parsed.command}: {error}", file=sys.stderr)
         return 2

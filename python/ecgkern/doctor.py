@@ -1,9 +1,12 @@
 """`ecgkern doctor`: what is ready on this machine, and for each thing missing the line that installs it."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import platform
+import shutil
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +15,8 @@ import numpy as np
 
 import ecgkern
 from ecgkern._dispatch import fortran_build
+from ecgkern.data import MITBIH, PTBXL
+from ecgkern.data._folder import ENVIRONMENT_VARIABLE
 
 # What each optional package is for, and the extra that brings it.
 _PACKAGES = {
@@ -42,10 +47,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; return 0 if a CPU backend faster than plain numpy is ready, else 1."""
     findings = examine()
     width = max(len(finding.name) for finding in findings)
+    columns = shutil.get_terminal_size((120, 24)).columns
     for finding in findings:
-        print(f"{'yes' if finding.ready else 'NO':>3}  {finding.name:<{width}}  {finding.detail}")
+        lines = textwrap.wrap(finding.detail, max(40, columns - width - 7), break_long_words=False) or [""]
+        print(f"{'yes' if finding.ready else 'NO':>3}  {finding.name:<{width}}  {lines[0]}")
+        for line in lines[1:]:
+            print(f"{'':{width + 7}}{line}")
         if finding.remedy:
-            print(f"{'':{width + 5}}  install with:  {finding.remedy}")
+            print(f"{'':{width + 5}}  do:  {finding.remedy}")
     fast = any(f.ready for f in findings if f.name in ("backend fortran", "backend numba"))
     return 0 if fast else 1
 
@@ -77,25 +86,21 @@ def examine() -> list[Finding]:
 
 
 def _backends() -> list[Finding]:
-    found = []
-    for backend in ecgkern.backends().values():
-        detail, _, remedy = backend.detail.partition("; ") if not backend.available else (backend.detail, "", "")
-        found.append(Finding(f"backend {backend.name}", backend.available, detail, remedy))
-    return found
+    return [Finding(f"backend {b.name}", b.available, b.detail, b.remedy) for b in ecgkern.backends().values()]
 
 
 def _build() -> list[Finding]:
-    try:
-        compiler, options, openmp = fortran_build()
-    except ImportError:
+    if not ecgkern.backends()["fortran"].available:
         return []
-    words = options.split()
-    shown = [word for word in words if word.startswith(("-O", "-f", "-std", "-march", "-mtune", "-mprefer", "-tp"))]
-    # gfortran spells -march=native out, one flag per processor feature; of those the widest vectors say enough.
-    vectors = next((flag for flag in ("-mavx512f", "-mavx2", "-mavx") if flag in words), "")
+    compiler, options, openmp = fortran_build()
+    # What gfortran spells out of -march=native also names each feature that is off, and the folders it looked in.
+    unsaid = ("-mno-", "--param", "-fpre", "-I", "-J")
+    flags = [word for word in options.split() if word.startswith("-") and not word.startswith(unsaid)]
     threads = f"OpenMP {openmp // 100}-{openmp % 100:02d}" if openmp else "no OpenMP: one thread"
-    flags = " ".join(word for word in dict.fromkeys([*shown, vectors]) if not word.startswith("-fpre"))
-    return [Finding("fortran build", True, f"{compiler}, {threads}, {flags}")]
+    return [
+        Finding("fortran compiler", True, f"{compiler}, {threads}"),
+        Finding("fortran flags", True, " ".join(dict.fromkeys(flags))),
+    ]
 
 
 def _cuda_device() -> Finding:
@@ -116,10 +121,14 @@ def _package(name: str, use: str, extra: str) -> Finding:
 
 
 def _data_folder() -> Finding:
-    folder = os.environ.get("ECGKERN_DATA", "")
+    folder = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    set_it = f"export {ENVIRONMENT_VARIABLE}=path   (a folder with ptb-xl and mitdb, or one of them)"
     if not folder:
-        return Finding("ECGKERN_DATA", False, "not set: no real recordings; export ECGKERN_DATA=path/to/ptb-xl")
-    if not Path(folder).is_dir():
-        return Finding("ECGKERN_DATA", False, f"{folder} is no folder; export ECGKERN_DATA=path/to/ptb-xl")
-    databases = [name for name in ("ptb-xl", "mitdb") if (Path(folder) / name).is_dir()]
-    return Finding("ECGKERN_DATA", True, f"{folder} ({', '.join(databases) or 'one database'})")
+        return Finding(ENVIRONMENT_VARIABLE, False, "not set: no real recordings", set_it)
+    databases = []
+    for database in (PTBXL, MITBIH):
+        with contextlib.suppress(OSError, ImportError, ValueError):
+            databases.append(f"{database.database}: {len(database(folder))} records")
+    if not databases:
+        return Finding(ENVIRONMENT_VARIABLE, False, f"{folder} holds neither PTB-XL nor MIT-BIH", set_it)
+    return Finding(ENVIRONMENT_VARIABLE, True, f"{folder} ({', '.join(databases)})")

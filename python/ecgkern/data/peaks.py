@@ -62,13 +62,7 @@ class RPeaks(NamedTuple):
     @classmethod
     def from_list(cls, rows: Sequence[ArrayLike]) -> RPeaks:
         """Join one 1-D array of peaks for each record."""
-        arrays = [np.asarray(row, dtype=np.float64) for row in rows]
-        for index, array in enumerate(arrays):
-            if array.ndim != 1:
-                raise ValueError(f"row {index} must be 1-D, got shape {array.shape}")
-        row_offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
-        np.cumsum([len(array) for array in arrays], out=row_offsets[1:])
-        return cls(np.concatenate([np.empty(0), *arrays]), row_offsets)
+        return cls(*_validate.ragged(list(rows), None, "rows"))
 
     @property
     def n_records(self) -> int:

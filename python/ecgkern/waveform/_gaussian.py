@@ -9,8 +9,15 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ecgkern import _dispatch, _validate
 from ecgkern.waveform._waves import PHYSIO, Waves
 
-_FINEST_WIDTH = 1e-6  # samples; narrower waves cannot be told from zero in float32 arithmetic
-_SHORTEST_GRADIENT = 16  # samples that the gradient kernels read at once
+LANES = 16  # samples that the compiled kernels compute together; `lanes` in fortran/waveform_kernels.inc
+_WIDTHS = (1e-6, 1e9)  # samples; what float32 arithmetic on distances and their squares can hold
+_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e300}  # of amplitude, gain and their product
+
+
+def tile_length(n_rows: int, out: NDArray[Any]) -> int:
+    """Samples of a record that a kernel works on at a time: `n_rows` of them fit into 1 MB, and mostly into cache."""
+    most = 2**20 // (n_rows * out.itemsize) - LANES
+    return int(min(out.shape[-1], 2048, max(most, LANES)))
 
 
 class Problem(NamedTuple):
@@ -141,9 +148,13 @@ def gaussian_waves(
     -----
     The cut-off changes a sample by at most :math:`|G A| e^{-\kappa^2/2}` for each wave cut there: 1.5e-8 of the
     amplitude at the default :math:`\kappa` = 6 (below float32 resolution), 3.4e-4 at 4, 2.6e-18 at 9. All backends cut
-    at the same sample. They agree to 2e-6 of the largest amplitude in float32 and 1e-12 in float64. Times are float64
-    throughout: a peak late in a day-long record is placed as exactly as an early one. Results are the same bits for
-    every number of threads. Beyond the result no temporary exceeds 1 MB per thread.
+    at the same sample. They agree to 2e-6 in float32 and 1e-12 in float64, times the sum of :math:`|G A|` over the
+    waves that overlap at a sample. Times are float64 throughout: a peak late in a day-long record is placed as exactly
+    as an early one. Results are the same bits for every number of threads.
+
+    The kernels (fortran, numba) use at most 1 MB per thread beside arguments and result. A set of waves per beat is
+    turned into samples first, which takes two float64 values per beat and wave; so does sorting beats that do not
+    ascend. Flat `r_peaks` in float64 with `row_offsets` and an `out` made beforehand are the fastest way to call.
 
     Examples
     --------
@@ -159,12 +170,14 @@ def gaussian_waves(
     r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets, out=out)
     length = _validate.positive_integer(length, "length")
+    module = _dispatch.load("waveform", backend)
+    result_dtype = _validate.float_dtype(dtype)
     problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
+    _check_magnitude(problem, result_dtype)
     host_out = _dispatch.to_numpy(out, "out")
     inputs = {"r_peaks": problem.r_peaks, "row_offsets": problem.row_offsets, "lead_gain": problem.lead_gain}
-    y = _validate.output(host_out, problem.shape(length), _validate.float_dtype(dtype), inputs)
+    y = _validate.output(host_out, problem.shape(length), result_dtype, inputs)
     if y.size:
-        module = _dispatch.load("waveform", backend)
         module.gaussian_waves(_in_order(problem), y.reshape(problem.n_records, problem.n_leads, length))
     return _dispatch.from_numpy(y, library) if out is None else out
 
@@ -213,7 +226,8 @@ def gaussian_waves_grad(
     -----
     Windows are cut as in the forward pass, which changes a term by at most :math:`e^{-\kappa^2/2}` times 1,
     :math:`\kappa |A|/s` and :math:`\kappa^2 |A|/s` for amplitude, delay and width. Sums over beats are in float64, in
-    an order that does not depend on the number of threads. float32 backends agree to 2e-6 of the largest gradient.
+    an order that does not depend on the number of threads. Backends agree to 1e-5 of the largest gradient in float32
+    and 1e-11 in float64.
 
     Examples
     --------
@@ -227,8 +241,10 @@ def gaussian_waves_grad(
     """
     r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(grad_out=grad_out, r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets)
+    module = _dispatch.load("waveform", backend)
     problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
     upstream = _upstream(_dispatch.to_numpy(grad_out, "grad_out"), problem)
+    _check_magnitude(problem, upstream.dtype)
     per_beat = waves.width.ndim == 2
     chunks = _chunks(problem)
     n_chunks, n_beats = chunks.records.size, problem.r_peaks.size
@@ -238,7 +254,7 @@ def gaussian_waves_grad(
         np.zeros((n_chunks, problem.n_leads, problem.n_waves)),
     )
     if n_beats:
-        _dispatch.load("waveform", backend).gaussian_waves_grad(problem, upstream, chunks, sums)
+        module.gaussian_waves_grad(problem, upstream, chunks, sums)
 
     fs = float(fs)
     per_wave = sums.waves if per_beat else sums.waves.sum(axis=0)
@@ -247,7 +263,11 @@ def gaussian_waves_grad(
         rows = np.split(rows, problem.row_offsets[1:-1]) if problem.n_records else []
 
     def wrap(array: Any) -> Any:
-        return _dispatch.from_numpy(np.ascontiguousarray(array, dtype=upstream.dtype), library)
+        with np.errstate(over="ignore"):
+            gradient = np.ascontiguousarray(array, dtype=upstream.dtype)
+        if not np.isfinite(gradient).all():
+            raise ValueError(f"the gradient exceeds {upstream.dtype}: scale grad_out, amplitude or lead_gain down")
+        return _dispatch.from_numpy(gradient, library)
 
     return Gradients(
         r_peaks=[wrap(row) for row in rows] if isinstance(rows, list) else wrap(rows),
@@ -297,20 +317,22 @@ def dirac_delta(x: ArrayLike, epsilon: float, *, normalization: str = "peak") ->
     epsilon = _validate.positive(epsilon, "epsilon")
     if normalization not in ("peak", "area"):
         raise ValueError(f'normalization must be "peak" or "area", got {normalization!r}')
-    points = np.asarray(_dispatch.to_numpy(x, "x"))
-    if points.dtype.kind not in "fiu":
-        raise TypeError(f"x must hold real numbers, got dtype {points.dtype}")
+    points = _validate.real_values(_dispatch.to_numpy(x, "x"), "x")
     dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
     height = 1.0 if normalization == "peak" else 1.0 / (epsilon * np.sqrt(2.0 * np.pi))
+    if not np.isfinite(height):
+        raise ValueError(f"epsilon = {epsilon} is too small: the peak of unit area would be infinite")
     values = height * np.exp(-0.5 * (points.astype(np.float64) / epsilon) ** 2)
     return _dispatch.from_numpy(np.asarray(values, dtype=dtype), library)
 
 
 def _flat_if_joined(r_peaks: Any, row_offsets: Any) -> tuple[Any, Any]:
     """Unpack `ecgkern.data.RPeaks`, which as a plain tuple would look like a list of two records."""
-    if row_offsets is None and hasattr(r_peaks, "row_offsets"):
-        return r_peaks.values, r_peaks.row_offsets
-    return r_peaks, row_offsets
+    if not hasattr(r_peaks, "row_offsets"):
+        return r_peaks, row_offsets
+    if row_offsets is not None:
+        raise ValueError("row_offsets must be left out where r_peaks is an RPeaks, which has its own")
+    return r_peaks.values, r_peaks.row_offsets
 
 
 def _problem(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, cutoff: Any) -> Problem:
@@ -345,9 +367,12 @@ def _problem(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any
 
 def _check_resolution(waves: Waves, width: NDArray[np.float64], fs: float) -> None:
     """Warn of waves that the sampling rate does not resolve; `width` is in samples."""
-    narrowest = np.min(width, initial=np.inf)
-    if narrowest < _FINEST_WIDTH:
-        raise ValueError(f"width must be at least {_FINEST_WIDTH} samples, got {narrowest} samples at fs = {fs} Hz")
+    narrowest, widest = np.min(width, initial=1.0), np.max(width, initial=1.0)
+    if narrowest < _WIDTHS[0] or widest > _WIDTHS[1]:
+        raise ValueError(
+            f"width must be from {_WIDTHS[0]:g} to {_WIDTHS[1]:g} samples, got {narrowest:g} to {widest:g} samples at "
+            f"fs = {fs:g} Hz"
+        )
     narrow = (width < 1.0 - 1e-9).reshape(-1, len(waves.name)).any(axis=0)  # one sample, give or take rounding, is fine
     if narrow.any():
         names = ", ".join(np.asarray(waves.name)[narrow])
@@ -358,9 +383,18 @@ def _check_resolution(waves: Waves, width: NDArray[np.float64], fs: float) -> No
         )
 
 
+def _check_magnitude(problem: Problem, dtype: np.dtype[Any]) -> None:
+    amplitude, gain = np.abs(problem.amplitude).max(initial=0.0), np.abs(problem.gain).max()
+    limit = _LARGEST[dtype]
+    if max(amplitude, gain) > limit or amplitude * gain > limit:
+        raise ValueError(
+            f"amplitude, lead_gain and their product must be at most {limit:g} in {dtype}, got {amplitude:g}, {gain:g}"
+        )
+
+
 def _in_order(problem: Problem) -> Problem:
     """Sort the beats within each record, which lets the kernels find those that reach a stretch of a long record."""
-    falls = np.diff(problem.r_peaks) < 0
+    falls = problem.r_peaks[1:] < problem.r_peaks[:-1]
     starts = problem.row_offsets[1:-1]
     falls[starts[(starts > 0) & (starts < problem.r_peaks.size)] - 1] = False
     if not falls.any():
@@ -388,7 +422,7 @@ def _upstream(grad_out: Any, problem: Problem) -> NDArray[Any]:
         )
     _validate.finite(grad, "grad_out")
     grad = np.ascontiguousarray(grad).reshape(problem.n_records, problem.n_leads, -1 if grad.size else grad.shape[-1])
-    missing = _SHORTEST_GRADIENT - grad.shape[-1]
+    missing = LANES - grad.shape[-1]
     return grad if missing <= 0 else np.pad(grad, ((0, 0), (0, 0), (0, missing)))
 
 

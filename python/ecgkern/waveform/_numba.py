@@ -10,28 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _threads
-from ecgkern._numba_math import exp2
-from ecgkern.waveform._gaussian import Chunks, Problem, Sums
+from ecgkern._numba_math import exp2, jit
+from ecgkern.waveform._gaussian import LANES, Chunks, Problem, Sums, tile_length
 
-LANES = 16  # samples computed together
-TILE_LENGTH = 2048  # samples of a record held in cache while its beats are added
 ROOT_HALF_LOG2_E = 0.84932180028801904272  # g = 2**(-(z*z)) with z = (t - m) * sqrt(log2(e)/2) / s
-_SERIAL_SAMPLES = 1 << 16  # with less work than this, threads cost more than they save
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 _inlined = numba.njit(inline="always", error_model="numpy", fastmath={"contract", "reassoc"})
 
 
 def gaussian_waves(problem: Problem, out: NDArray[Any]) -> None:
     """Write the records to out (n_records, n_leads, length)."""
-    n_tiles = -(-out.shape[-1] // TILE_LENGTH)
+    tile = tile_length(1 if problem.lead_gain is None else problem.n_waves, out)
+    n_items = problem.n_records * -(-out.shape[-1] // tile)
     before, after = problem.reach()
     waves, inside = _waves(problem), _inside(out.dtype)
 
     def work(first: int, end: int) -> None:
-        _synthesise(first, end, n_tiles, problem.lead_gain is not None, *waves, before, after, inside, out)
+        _synthesise(first, end, tile, problem.lead_gain is not None, *waves, before, after, inside, out)
 
-    _threads.run_ranges(problem.n_records * n_tiles, work, parallel=out.size > _SERIAL_SAMPLES)
+    _threads.run_ranges(n_items, _threads.threads_for(out.size), work)
 
 
 def gaussian_waves_grad(problem: Problem, grad_out: NDArray[Any], chunks: Chunks, sums: Sums) -> None:
@@ -41,7 +38,7 @@ def gaussian_waves_grad(problem: Problem, grad_out: NDArray[Any], chunks: Chunks
     def work(first: int, end: int) -> None:
         _differentiate(first, end, problem.lead_gain is not None, *waves, *chunks, inside, grad_out, *sums)
 
-    _threads.run_ranges(chunks.records.size, work, parallel=grad_out.size > _SERIAL_SAMPLES)
+    _threads.run_ranges(chunks.records.size, _threads.threads_for(grad_out.size), work)
 
 
 def _waves(problem: Problem) -> tuple[Any, ...]:
@@ -56,19 +53,20 @@ def _inside(dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.repeat(np.array([0, 1, 0], dtype), LANES)
 
 
-@_jit
+@jit
 def _synthesise(  # type: ignore[no-untyped-def]
-    first_item, end_item, n_tiles, has_gain, row_offsets, r_peaks, amplitude, delay, width, gain, cutoff,
+    first_item, end_item, tile, has_gain, row_offsets, r_peaks, amplitude, delay, width, gain, cutoff,
     reach_before, reach_after, inside, out,
 ):  # fmt: skip
     n_leads, length = out.shape[1:]
     n_waves = width.shape[1]
-    rows = np.empty((n_waves if has_gain else 1, min(length, TILE_LENGTH) + LANES), out.dtype)
+    n_tiles = -(-length // tile)
+    rows = np.empty((n_waves if has_gain else 1, tile + LANES), out.dtype)
     gain = gain.astype(out.dtype)
     for item in range(first_item, end_item):
-        record, tile = divmod(item, n_tiles)
-        first = tile * TILE_LENGTH
-        last = min(first + TILE_LENGTH, length) - 1
+        record = item // n_tiles
+        first = item % n_tiles * tile
+        last = min(first + tile, length) - 1
         begin, end = row_offsets[record], row_offsets[record + 1]
         peaks = r_peaks[begin:end]
         first_beat = begin + np.searchsorted(peaks, first - reach_after)
@@ -87,7 +85,7 @@ def _synthesise(  # type: ignore[no-untyped-def]
                 y[:] = rows[0, : y.size]
 
 
-@_jit
+@jit
 def _mix(rows, gain, y):  # type: ignore[no-untyped-def]
     for t in range(y.size):
         y[t] = gain[0] * rows[0, t]
@@ -114,7 +112,7 @@ def _add_wave(centre, s, amplitude, cutoff, first, last, inside, row):  # type: 
             y[j] += a * keep[j] * exp2(-(z * z))
 
 
-@_jit
+@jit
 def _differentiate(  # type: ignore[no-untyped-def]
     first_chunk, end_chunk, has_gain, row_offsets, r_peaks, amplitude, delay, width, gain, cutoff,
     chunk_beats, chunk_records, inside, grad_out, r_sums, wave_sums, gain_sums,
@@ -155,13 +153,14 @@ def _moments(centre, s, a, cutoff, has_gain, gain, inside, grad_out, g, u, gain_
     zeroth, first, second = real(0), real(0), real(0)
     for k in range(begin, end + 1, LANES):
         block = min(k, length - LANES)
-        beyond, before = LANES + max(0, block + LANES - 1 - end), LANES - (k - block)
-        start = real(block - centre)
+        back = k - block
+        beyond, before = LANES + max(0, block + LANES - 1 - end), LANES - back
+        start = real(k - centre)
         not_beyond, not_before = inside[beyond : beyond + LANES], inside[before : before + LANES]
         # The branches repeat three sums on purpose: LLVM vectorises the plain one only without arrays to choose from.
         if has_gain:
             for j in range(LANES):
-                z = (start + real(j)) * scale
+                z = (start + real(j - back)) * scale
                 g[j] = not_beyond[j] * not_before[j] * exp2(-(z * z))
             u[:] = 0
             for lead in range(n_leads):
@@ -172,7 +171,7 @@ def _moments(centre, s, a, cutoff, has_gain, gain, inside, grad_out, g, u, gain_
                     total += g[j] * upstream[j]
                 gain_sums[lead] += a * total
             for j in range(LANES):
-                x = start + real(j)
+                x = start + real(j - back)
                 ug = u[j] * g[j]
                 zeroth += ug
                 first += ug * x
@@ -180,7 +179,7 @@ def _moments(centre, s, a, cutoff, has_gain, gain, inside, grad_out, g, u, gain_
         else:
             upstream = grad_out[0, block : block + LANES]
             for j in range(LANES):
-                x = start + real(j)
+                x = start + real(j - back)
                 z = x * scale
                 ug = not_beyond[j] * not_before[j] * exp2(-(z * z)) * upstream[j]
                 zeroth += ug

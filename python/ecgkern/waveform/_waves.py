@@ -1,6 +1,8 @@
 """Sets of Gaussian waves: `Waves`, and the presets SEED and PHYSIO."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +14,7 @@ from ecgkern import _validate
 _QRS = ("Q", "R", "S")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waves:
     """The Gaussian waves of a beat: one set for all beats, or a set per beat.
 
@@ -48,8 +50,10 @@ class Waves:
     delay: NDArray[np.float64]
     width: NDArray[np.float64]
 
-    def __init__(self, name: tuple[str, ...], amplitude: ArrayLike, delay: ArrayLike, width: ArrayLike) -> None:
+    def __init__(self, name: Sequence[str], amplitude: ArrayLike, delay: ArrayLike, width: ArrayLike) -> None:
         values = {"amplitude": amplitude, "delay": delay, "width": width}
+        if isinstance(name, str) or not all(isinstance(each, str) for each in name):
+            raise TypeError(f"name must be a sequence of strings, one per wave, got {name!r}")
         arrays = {key: _validate.real_array(value, key, (1, 2)).copy() for key, value in values.items()}
         shape = arrays["amplitude"].shape
         if len({array.shape for array in arrays.values()}) != 1 or shape[-1] != len(name) or len(name) == 0:
@@ -73,6 +77,11 @@ class Waves:
         return self.name == other.name and all(
             np.array_equal(getattr(self, key), getattr(other, key)) for key in ("amplitude", "delay", "width")
         )
+
+    __hash__ = None  # type: ignore[assignment]  # like the arrays that it holds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Waves, (self.name, self.amplitude, self.delay, self.width)  # a copy is checked and read-only as well
 
     def at_heart_rate(self, bpm: ArrayLike) -> "Waves":
         """Return these waves, taken to hold at 60 beats per minute, at other heart rates.
@@ -108,7 +117,7 @@ class Waves:
         if self.delay.ndim == 2:
             raise ValueError("at_heart_rate starts from one set of waves at 60 bpm; these are per beat already")
         if (rate <= 0).any():
-            raise ValueError(f"bpm must be above 0, got {rate.min()}")
+            raise ValueError(f"bpm must be above 0, got {rate.min()} at [{rate.argmin()}]")
         rr = 60.0 / rate[..., None]
         exponent = np.where(np.isin(self.name, _QRS), 0.5, 0.75)
         amplitude = np.broadcast_to(self.amplitude, (rr * self.amplitude).shape)
