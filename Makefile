@@ -33,10 +33,10 @@ clean:
 
 # The developer environment holds everything that the demo needs.
 $(VENV)/.demo: $(SOURCES)
-	[ -e $(VENV)/.dev ] || tools/setup.sh $(VENV) numba,ecg,plot
-	[ ! -e $(VENV)/.dev ] || $(MAKE) $(VENV)/.dev
-	touch $@
+	@[ -e $(VENV)/.dev ] || tools/setup.sh $(VENV) numba,ecg,plot
+	@[ ! -e $(VENV)/.dev ] || $(MAKE) --no-print-directory $(VENV)/.dev
+	@touch $@
 
 $(VENV)/.dev: $(SOURCES)
-	tools/setup.sh $(VENV) dev
-	touch $@
+	@tools/setup.sh $(VENV) dev
+	@touch $@

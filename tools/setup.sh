@@ -45,6 +45,7 @@ if [ -n "$packages" ]; then
 fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+echo "ecgkern: installing into $venv (about a minute the first time)"
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 # The build runs without isolation, so that an editable install keeps the NumPy headers that it was configured with.
 $pip install -c constraints.txt scikit-build-core numpy cmake ninja
