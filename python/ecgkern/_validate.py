@@ -44,7 +44,7 @@ def float_dtype(dtype: Any, name: str = "dtype") -> np.dtype[Any]:
         found = None
     if found is None or found not in (np.float32, np.float64):
         raise ValueError(f"{name} must be float32 or float64, got {dtype!r}")
-    return found.newbyteorder("=")
+    return found
 
 
 def real_array(value: Any, name: str, ndim: tuple[int, ...]) -> Floats:

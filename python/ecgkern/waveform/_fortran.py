@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import ecgkern._fortran as extension
 from ecgkern import _threads
-from ecgkern.waveform._gaussian import LANES, Chunks, Problem, Sums, tile_length
+from ecgkern.waveform._problem import LANES, Chunks, Problem, Sums, tile_length
 
 _kernels = extension.waveform
 _FORWARD = {np.dtype(np.float32): _kernels.gaussian_waves_f32, np.dtype(np.float64): _kernels.gaussian_waves_f64}

@@ -1,77 +1,13 @@
 """`gaussian_waves`, its gradient and `dirac_delta`: check the arguments, choose the backend, wrap the result."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern.waveform import _problem
 from ecgkern.waveform._waves import PHYSIO, Waves
-
-LANES = 16  # samples that the compiled kernels compute together; `lanes` in fortran/waveform_kernels.inc
-_WIDTHS = (1e-6, 1e9)  # samples; what float32 arithmetic on distances and their squares can hold
-_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e300}  # of amplitude, gain and their product
-
-
-def tile_length(n_rows: int, out: NDArray[Any]) -> int:
-    """Samples of a record that a kernel works on at a time: `n_rows` of them fit into 1 MB, and mostly into cache."""
-    most = 2**20 // (n_rows * out.itemsize) - LANES
-    return int(min(out.shape[-1], 2048, max(most, LANES)))
-
-
-class Problem(NamedTuple):
-    """Checked arguments as the backends take them: C-contiguous, float64, times in samples."""
-
-    row_offsets: NDArray[np.int64]  # (n_records + 1,)
-    r_peaks: NDArray[np.float64]  # (n_beats,)
-    amplitude: NDArray[np.float64]  # (1 or n_beats, n_waves)
-    delay: NDArray[np.float64]
-    width: NDArray[np.float64]
-    lead_gain: NDArray[np.float64] | None  # (n_leads, n_waves)
-    cutoff: float
-
-    @property
-    def n_records(self) -> int:
-        return int(self.row_offsets.size) - 1
-
-    @property
-    def n_waves(self) -> int:
-        return int(self.width.shape[1])
-
-    @property
-    def n_leads(self) -> int:
-        return 1 if self.lead_gain is None else self.lead_gain.shape[0]
-
-    @property
-    def gain(self) -> NDArray[np.float64]:
-        """Lead gains, all 1 where there are none."""
-        return np.ones((1, self.n_waves)) if self.lead_gain is None else self.lead_gain
-
-    def reach(self) -> tuple[float, float]:
-        """How far, in samples, any wave extends before and after its R peak; 1 more for rounding."""
-        before = np.max(self.cutoff * self.width - self.delay, initial=0.0)
-        after = np.max(self.cutoff * self.width + self.delay, initial=0.0)
-        return float(before) + 1.0, float(after) + 1.0
-
-    def shape(self, length: int) -> tuple[int, ...]:
-        """Shape of the batch of records as the caller sees it."""
-        return (self.n_records, length) if self.lead_gain is None else (self.n_records, self.n_leads, length)
-
-
-class Chunks(NamedTuple):
-    """Runs of beats whose gradients are summed one after another; the order depends on the number of beats alone."""
-
-    beats: NDArray[np.int64]  # (n_chunks + 1,) bounds
-    records: NDArray[np.int64]  # (n_chunks,) the record of the first beat
-
-
-class Sums(NamedTuple):
-    """What a backend writes for the gradient, all float64, zero to begin with."""
-
-    r_peaks: NDArray[np.float64]  # (n_beats,)
-    waves: NDArray[np.float64]  # (n_beats or, for one shared set, n_chunks; n_waves; 3: amplitude, delay, width)
-    gain: NDArray[np.float64]  # (n_chunks, n_leads, n_waves)
 
 
 class Gradients(NamedTuple):
@@ -167,18 +103,18 @@ def gaussian_waves(
     >>> int(ecg[1].argmax())
     60
     """
-    r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
+    r_peaks, row_offsets = _problem.flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets, out=out)
     length = _validate.positive_integer(length, "length")
     module = _dispatch.load("waveform", backend)
     result_dtype = _validate.float_dtype(dtype)
-    problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
-    _check_magnitude(problem, result_dtype)
+    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
+    _problem.check_magnitude(problem, result_dtype)
     host_out = _dispatch.to_numpy(out, "out")
     inputs = {"r_peaks": problem.r_peaks, "row_offsets": problem.row_offsets, "lead_gain": problem.lead_gain}
     y = _validate.output(host_out, problem.shape(length), result_dtype, inputs)
     if y.size:
-        module.gaussian_waves(_in_order(problem), y.reshape(problem.n_records, problem.n_leads, length))
+        module.gaussian_waves(_problem.in_order(problem), y.reshape(problem.n_records, problem.n_leads, length))
     return _dispatch.from_numpy(y, library) if out is None else out
 
 
@@ -239,41 +175,41 @@ def gaussian_waves_grad(
     >>> bool(abs(grad.r_peaks[0][0]) < 1e-6)  # shifting the beat does not change the sum
     True
     """
-    r_peaks, row_offsets = _flat_if_joined(r_peaks, row_offsets)
+    r_peaks, row_offsets = _problem.flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(grad_out=grad_out, r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets)
     module = _dispatch.load("waveform", backend)
-    problem = _problem(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
-    upstream = _upstream(_dispatch.to_numpy(grad_out, "grad_out"), problem)
-    _check_magnitude(problem, upstream.dtype)
+    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
+    upstream = _problem.upstream(_dispatch.to_numpy(grad_out, "grad_out"), problem)
+    _problem.check_magnitude(problem, upstream.dtype)
     per_beat = waves.width.ndim == 2
-    chunks = _chunks(problem)
-    n_chunks, n_beats = chunks.records.size, problem.r_peaks.size
-    sums = Sums(
-        np.zeros(n_beats),
-        np.zeros((n_beats if per_beat else n_chunks, problem.n_waves, 3)),
-        np.zeros((n_chunks, problem.n_leads, problem.n_waves)),
-    )
-    if n_beats:
+    chunks = _problem.chunks(problem)
+    sums = _problem.zero_sums(problem, chunks, per_beat)
+    if problem.r_peaks.size:
         module.gaussian_waves_grad(problem, upstream, chunks, sums)
 
-    fs = float(fs)
-    per_wave = sums.waves if per_beat else sums.waves.sum(axis=0)
-    rows: Any = sums.r_peaks
-    if row_offsets is None:
-        rows = np.split(rows, problem.row_offsets[1:-1]) if problem.n_records else []
-
-    def wrap(array: Any) -> Any:
+    def rounded(gradient: NDArray[np.float64]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
-            gradient = np.ascontiguousarray(array, dtype=upstream.dtype)
-        if not np.isfinite(gradient).all():
+            result = np.ascontiguousarray(gradient, dtype=upstream.dtype)
+        if not np.isfinite(result).all():
             raise ValueError(f"the gradient exceeds {upstream.dtype}: scale grad_out, amplitude or lead_gain down")
-        return _dispatch.from_numpy(gradient, library)
+        return result
 
+    def wrap(gradient: NDArray[np.float64]) -> Any:
+        return _dispatch.from_numpy(rounded(gradient), library)
+
+    per_wave = sums.waves if per_beat else sums.waves.sum(axis=0)
+    rows = rounded(sums.r_peaks)
+    if row_offsets is None:
+        starts = problem.row_offsets[:-1].tolist()
+        ends = problem.row_offsets[1:].tolist()
+        r_peaks_grad = [_dispatch.from_numpy(rows[i:j], library) for i, j in zip(starts, ends, strict=True)]
+    else:
+        r_peaks_grad = _dispatch.from_numpy(rows, library)
     return Gradients(
-        r_peaks=[wrap(row) for row in rows] if isinstance(rows, list) else wrap(rows),
+        r_peaks=r_peaks_grad,
         amplitude=wrap(per_wave[..., 0]),
-        delay=wrap(per_wave[..., 1] * fs),
-        width=wrap(per_wave[..., 2] * fs),
+        delay=wrap(per_wave[..., 1] * float(fs)),
+        width=wrap(per_wave[..., 2] * float(fs)),
         lead_gain=None if lead_gain is None else wrap(sums.gain.sum(axis=0)),
     )
 
@@ -324,110 +260,3 @@ def dirac_delta(x: ArrayLike, epsilon: float, *, normalization: str = "peak") ->
         raise ValueError(f"epsilon = {epsilon} is too small: the peak of unit area would be infinite")
     values = height * np.exp(-0.5 * (points.astype(np.float64) / epsilon) ** 2)
     return _dispatch.from_numpy(np.asarray(values, dtype=dtype), library)
-
-
-def _flat_if_joined(r_peaks: Any, row_offsets: Any) -> tuple[Any, Any]:
-    """Unpack `ecgkern.data.RPeaks`, which as a plain tuple would look like a list of two records."""
-    if not hasattr(r_peaks, "row_offsets"):
-        return r_peaks, row_offsets
-    if row_offsets is not None:
-        raise ValueError("row_offsets must be left out where r_peaks is an RPeaks, which has its own")
-    return r_peaks.values, r_peaks.row_offsets
-
-
-def _problem(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, cutoff: Any) -> Problem:
-    rate = _validate.positive(fs, "fs", "Hz")
-    peaks, offsets = _validate.ragged(
-        _dispatch.to_numpy(r_peaks, "r_peaks"), _dispatch.to_numpy(row_offsets, "row_offsets"), "r_peaks"
-    )
-    if not isinstance(waves, Waves):
-        raise TypeError(f"waves must be ecgkern.waveform.Waves, got {type(waves).__name__}")
-    n_waves = len(waves.name)
-    if waves.width.ndim == 2 and waves.width.shape[0] != peaks.size:
-        raise ValueError(f"waves has {waves.width.shape[0]} sets, one per beat, but r_peaks has {peaks.size} beats")
-    gain = None
-    if lead_gain is not None:
-        gain = _validate.real_array(_dispatch.to_numpy(lead_gain, "lead_gain"), "lead_gain", (2,))
-        if gain.shape[1] != n_waves or gain.shape[0] == 0:
-            raise ValueError(f"lead_gain must have shape (n_leads, {n_waves}), got {gain.shape}")
-    with np.errstate(over="ignore"):  # what is infinite in samples is reported in the caller's words
-        delay = _validate.finite(waves.delay * rate, "delay * fs")
-        width = _validate.finite(waves.width * rate, "width * fs")
-    _check_resolution(waves, width, rate)
-    return Problem(
-        offsets,
-        peaks,
-        waves.amplitude.reshape(-1, n_waves),
-        delay.reshape(-1, n_waves),
-        width.reshape(-1, n_waves),
-        gain,
-        _validate.positive(cutoff, "cutoff", "standard deviations"),
-    )
-
-
-def _check_resolution(waves: Waves, width: NDArray[np.float64], fs: float) -> None:
-    """Warn of waves that the sampling rate does not resolve; `width` is in samples."""
-    narrowest, widest = np.min(width, initial=1.0), np.max(width, initial=1.0)
-    if narrowest < _WIDTHS[0] or widest > _WIDTHS[1]:
-        raise ValueError(
-            f"width must be from {_WIDTHS[0]:g} to {_WIDTHS[1]:g} samples, got {narrowest:g} to {widest:g} samples at "
-            f"fs = {fs:g} Hz"
-        )
-    narrow = (width < 1.0 - 1e-9).reshape(-1, len(waves.name)).any(axis=0)  # one sample, give or take rounding, is fine
-    if narrow.any():
-        names = ", ".join(np.asarray(waves.name)[narrow])
-        warnings.warn(
-            f"{names} narrower than one sample at fs = {fs:g} Hz (down to {narrowest:.3g} samples): not resolved; "
-            "raise fs or the width",
-            stacklevel=4,
-        )
-
-
-def _check_magnitude(problem: Problem, dtype: np.dtype[Any]) -> None:
-    amplitude, gain = np.abs(problem.amplitude).max(initial=0.0), np.abs(problem.gain).max()
-    limit = _LARGEST[dtype]
-    if max(amplitude, gain) > limit or amplitude * gain > limit:
-        raise ValueError(
-            f"amplitude, lead_gain and their product must be at most {limit:g} in {dtype}, got {amplitude:g}, {gain:g}"
-        )
-
-
-def _in_order(problem: Problem) -> Problem:
-    """Sort the beats within each record, which lets the kernels find those that reach a stretch of a long record."""
-    falls = problem.r_peaks[1:] < problem.r_peaks[:-1]
-    starts = problem.row_offsets[1:-1]
-    falls[starts[(starts > 0) & (starts < problem.r_peaks.size)] - 1] = False
-    if not falls.any():
-        return problem
-    record = np.repeat(np.arange(problem.n_records), np.diff(problem.row_offsets))
-    order = np.lexsort((problem.r_peaks, record))
-    sets = order if problem.width.shape[0] > 1 else slice(None)
-    return problem._replace(
-        r_peaks=problem.r_peaks[order],
-        amplitude=problem.amplitude[sets],
-        delay=problem.delay[sets],
-        width=problem.width[sets],
-    )
-
-
-def _upstream(grad_out: Any, problem: Problem) -> NDArray[Any]:
-    """Check grad_out; return it as (n_records, n_leads, length >= 16)."""
-    grad = np.asarray(grad_out)
-    _validate.float_dtype(grad.dtype, "the dtype of grad_out")
-    expected = "(n_records, length)" if problem.lead_gain is None else "(n_records, n_leads, length)"
-    if grad.ndim == 0 or grad.shape != problem.shape(grad.shape[-1]) or grad.shape[-1] == 0:
-        raise ValueError(
-            f"grad_out must have shape {expected} = {problem.shape(-1)} with -1 for any length of at least 1, "
-            f"got {grad.shape}"
-        )
-    _validate.finite(grad, "grad_out")
-    grad = np.ascontiguousarray(grad).reshape(problem.n_records, problem.n_leads, -1 if grad.size else grad.shape[-1])
-    missing = LANES - grad.shape[-1]
-    return grad if missing <= 0 else np.pad(grad, ((0, 0), (0, 0), (0, missing)))
-
-
-def _chunks(problem: Problem) -> Chunks:
-    n_beats = problem.r_peaks.size
-    n_chunks = max(1, min(256, -(-n_beats // 64)))
-    bounds = np.arange(n_chunks + 1, dtype=np.int64) * n_beats // n_chunks
-    return Chunks(bounds, np.searchsorted(problem.row_offsets, bounds[:-1], side="right") - 1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecgkern import _threads
 from ecgkern._numba_math import exp2, jit
-from ecgkern.waveform._gaussian import LANES, Chunks, Problem, Sums, tile_length
+from ecgkern.waveform._problem import LANES, Chunks, Problem, Sums, tile_length
 
 ROOT_HALF_LOG2_E = 0.84932180028801904272  # g = 2**(-(z*z)) with z = (t - m) * sqrt(log2(e)/2) / s
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern.waveform._gaussian import Chunks, Problem, Sums
+from ecgkern.waveform._problem import Chunks, Problem, Sums
 
 _BEATS, _SAMPLES = 64, 128  # of one stretch
 
