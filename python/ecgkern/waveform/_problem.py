@@ -185,7 +185,7 @@ def upstream(grad_out: Any, problem: Problem) -> NDArray[Any]:
 
 
 def chunks(problem: Problem) -> Chunks:
-    """Divide the beats into at most 256 chunks of at least 64."""
+    """Divide the beats into chunks of about 64, at most 256 of them."""
     n_beats = problem.r_peaks.size
     n_chunks = max(1, min(256, -(-n_beats // 64)))
     bounds = np.arange(n_chunks + 1, dtype=np.int64) * n_beats // n_chunks
