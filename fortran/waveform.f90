@@ -68,7 +68,7 @@ contains
         real(f64), intent(in) :: lead_gain(n_waves, n_leads), cutoff
         real(f64), intent(inout) :: wave_lanes(16, 3, n_waves, n_threads), gain_lanes(16, n_waves, n_leads, n_threads)
         real(f32), intent(in) :: grad_out(length, n_leads, n_records)
-        real(f64), intent(inout) :: grad_r_peaks(n_beats)
+        real(f32), intent(inout) :: grad_r_peaks(n_beats)
         real(f64), intent(inout) :: wave_sums(3, n_waves, n_sums), gain_sums(n_waves, n_leads, n_chunks)
 
         call differentiate_f32(has_gain /= 0, row_offsets, r_peaks, amplitude, delay, width, lead_gain, cutoff, &

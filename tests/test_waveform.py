@@ -268,7 +268,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 import ecgkern
-from ecgkern.waveform import gaussian_waves
+from ecgkern.waveform import gaussian_waves, gaussian_waves_grad
 
 ecgkern.set_num_threads(2)
 rng = np.random.default_rng(4)
@@ -276,9 +276,13 @@ for n_records, length, leads in ((512, 1000, None), (2, 100_000, np.ones((12, 6)
     out = np.zeros((n_records, length) if leads is None else (n_records, 12, length), np.float32)
     peaks = np.sort(rng.uniform(0, length, (n_records, 12)), axis=1).ravel()
     call = dict(fs=100.0, length=length, lead_gain=leads, backend=sys.argv[1], out=out)
-    gaussian_waves(peaks[:12], row_offsets=[0, 12, *[12] * (n_records - 1)], **call)  # starts threads, compiles
+    few = [0, 12, *[12] * (n_records - 1)]
+    gaussian_waves(peaks[:12], row_offsets=few, **call)  # starts threads, compiles
+    gaussian_waves_grad(out, peaks[:12], row_offsets=few, fs=100.0, lead_gain=leads, backend=sys.argv[1])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    gaussian_waves(peaks, row_offsets=12 * np.arange(n_records + 1), **call)
+    offsets = 12 * np.arange(n_records + 1)
+    gaussian_waves(peaks, row_offsets=offsets, **call)
+    gaussian_waves_grad(out, peaks, row_offsets=offsets, fs=100.0, lead_gain=leads, backend=sys.argv[1])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

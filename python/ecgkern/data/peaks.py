@@ -115,7 +115,8 @@ def find_r_peaks(
     Notes
     -----
     Makowski et al. (2021), NeuroKit2, Behav. Res. 53, 1689-1696. Some detectors need more than
-    100 Hz (engzeemod2012 filters at 48 to 52 Hz).
+    100 Hz (engzeemod2012 filters at 48 to 52 Hz). The default detector never finds a peak in the first 0.3 s of a
+    record, and in the last 0.3 s it sometimes finds one that is not there: what it says is returned unchanged.
 
     Examples
     --------

@@ -183,11 +183,12 @@ def gaussian_waves_grad(
     _problem.check_magnitude(problem, upstream.dtype)
     per_beat = waves.width.ndim == 2
     chunks = _problem.chunks(problem)
-    sums = _problem.zero_sums(problem, chunks, per_beat)
+    sums = _problem.zero_sums(problem, chunks, per_beat, upstream.dtype)
     if problem.r_peaks.size:
-        module.gaussian_waves_grad(problem, upstream, chunks, sums)
+        with np.errstate(over="ignore"):  # reported below
+            module.gaussian_waves_grad(problem, upstream, chunks, sums)
 
-    def rounded(gradient: NDArray[np.float64]) -> NDArray[Any]:
+    def rounded(gradient: NDArray[Any]) -> NDArray[Any]:
         with np.errstate(over="ignore"):
             result = np.ascontiguousarray(gradient, dtype=upstream.dtype)
         if not np.isfinite(result).all():

@@ -126,6 +126,7 @@ def _differentiate(  # type: ignore[no-untyped-def]
             while b >= row_offsets[record + 1]:
                 record += 1
             i = min(b, width.shape[0] - 1)
+            shift = 0.0
             for w in range(n_waves):
                 a, s = amplitude[i, w], width[i, w]
                 zeroth, first, second = _moments(
@@ -136,7 +137,8 @@ def _differentiate(  # type: ignore[no-untyped-def]
                 wave_sums[row, w, 0] += zeroth
                 wave_sums[row, w, 1] += a / (s * s) * first
                 wave_sums[row, w, 2] += a / (s * s * s) * second
-                r_sums[b] += a / (s * s) * first
+                shift += a / (s * s) * first
+            r_sums[b] = shift
 
 
 @_inlined

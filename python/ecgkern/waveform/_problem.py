@@ -70,9 +70,9 @@ class Chunks(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a backend writes for the gradient, all float64, zero to begin with."""
+    """What a backend writes for the gradient, zero to begin with."""
 
-    r_peaks: NDArray[np.float64]  # (n_beats,)
+    r_peaks: NDArray[Any]  # (n_beats,), of the dtype of grad_out; the others, which are summed further, float64
     waves: NDArray[np.float64]  # (n_beats or, for one shared set, n_chunks; n_waves; 3: amplitude, delay, width)
     gain: NDArray[np.float64]  # (n_chunks, n_leads, n_waves)
 
@@ -192,11 +192,11 @@ def chunks(problem: Problem) -> Chunks:
     return Chunks(bounds, np.searchsorted(problem.row_offsets, bounds[:-1], side="right") - 1)
 
 
-def zero_sums(problem: Problem, chunks: Chunks, per_beat: bool) -> Sums:
+def zero_sums(problem: Problem, chunks: Chunks, per_beat: bool, dtype: np.dtype[Any]) -> Sums:
     """Make the arrays that the gradient kernels add to."""
     n_beats, n_chunks = problem.r_peaks.size, chunks.records.size
     return Sums(
-        np.zeros(n_beats),
+        np.zeros(n_beats, dtype),
         np.zeros((n_beats if per_beat else n_chunks, problem.n_waves, 3)),
         np.zeros((n_chunks, problem.n_leads, problem.n_waves)),
     )
