@@ -8,6 +8,7 @@ import base64
 import functools
 import http.server
 import io
+import itertools
 import json
 import os
 import re
@@ -119,7 +120,6 @@ def offline(ecg_id, fs):
 def quick(monkeypatch):
     """Time next to nothing: the numbers are not looked at."""
     monkeypatch.setattr(_timing, "LEAST_BATCH", 1)
-    monkeypatch.setattr(_timing, "NEUROKIT_RUNS", 1)
     monkeypatch.setattr(_timing, "_repeat", lambda call: [1e-3])
 
 
@@ -266,6 +266,21 @@ def test_timing_covers_every_backend_and_neurokit(recorded):
     assert all(row["records_per_run"] >= 2000 for row in timing[:-1])
 
 
+def test_timing_is_per_record(ptbxl_folder, monkeypatch):
+    monkeypatch.setattr(_timing, "LEAST_BATCH", 50)
+    monkeypatch.setattr(_timing, "_repeat", lambda call: [3.0, 1.0, 2.0])
+    synthesis = synthesis_of(_input.load(ptbxl_folder, 2, None, nothing))
+    ours = _timing._backend(synthesis, "numpy")
+    assert (ours.seconds, ours.fastest, ours.records_per_run) == (2.0 / 50, 1.0 / 50, 50)
+    assert _timing._neurokit(synthesis).seconds == 2.0
+
+
+@pytest.mark.parametrize("fs", [100, 360, 500])
+def test_neurokit_ends_at_every_rate_of_the_demo(fs):
+    code = f"from ecgkern.demo import _timing; _timing.simulate_one({10 * fs}, {fs})"
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
 def test_what_made_the_report_is_in_it(recorded):
     numbers = recorded.numbers
     assert numbers["simulated"] is False
@@ -383,6 +398,51 @@ def test_pictures_do_not_use_pyplot(ptbxl_folder):
     assert found.stdout.strip() == "False"
 
 
+@pytest.fixture
+def drawn(ptbxl_folder):
+    """Two records at known heart rates and the figures made of them."""
+    synthesis = synthesis_of(_input.load(ptbxl_folder, 2, None, nothing))
+    return synthesis, drawings(synthesis)
+
+
+def test_overlay_shows_both_ecgs_and_the_peaks(drawn):
+    synthesis, _ = drawn
+    for i, ax in enumerate(_pictures.overlay(synthesis).axes):
+        recorded, synthetic, peaks = (line.get_xydata() for line in ax.lines)
+        signal = synthesis.recordings.signals[i]
+        np.testing.assert_allclose(recorded[:, 1], signal - np.median(signal))
+        np.testing.assert_allclose(synthetic[:, 1], synthesis.signals[i])
+        np.testing.assert_allclose(peaks[:, 0] * synthesis.recordings.fs, synthesis.r_peaks.rows()[i], atol=1e-9)
+
+
+def test_histogram_and_boxes_show_the_counts(drawn):
+    synthesis, _ = drawn
+    peaks = synthesis.r_peaks.values.astype(int)
+    (bars,) = _pictures.r_peak_histogram(synthesis).axes[0].patches
+    np.testing.assert_array_equal(bars.get_data().values, np.bincount(peaks, minlength=synthesis.recordings.length))
+    written = [int(text.get_text()) for text in _pictures.r_peak_boxplots(synthesis).axes[0].texts]
+    tenth = peaks * 10 // synthesis.recordings.length
+    assert written == np.bincount(tenth, minlength=10).tolist()
+
+
+def test_rr_picture_sets_each_interval_against_the_next(drawn):
+    synthesis, _ = drawn
+    right = _pictures.rr_intervals(synthesis).axes[1]
+    shown = {tuple(np.round(xy, 6)) for line in right.lines for xy in line.get_xydata()}
+    shown |= {tuple(np.round(xy, 6)) for dots in right.collections for xy in dots.get_offsets()}
+    for row in synthesis.r_peaks.rows():
+        rr = np.diff(row) * 1000 / synthesis.recordings.fs
+        assert {tuple(np.round(pair, 6)) for pair in itertools.pairwise(rr)} <= shown
+
+
+def test_every_file_goes_through_the_atomic_writer(ptbxl_folder, tmp_path, quick, monkeypatch):
+    written = []
+    original = _report.write_whole
+    monkeypatch.setattr(_report, "write_whole", lambda path, data: (written.append(path.name), original(path, data)))
+    demo(ptbxl_folder, tmp_path, records=2, quiet=True)
+    assert sorted({*written} - {"probe"}) == sorted(path.name for path in tmp_path.iterdir())
+
+
 def test_simulation_is_the_same_each_time_and_has_a_heart_rate():
     first, again = _simulate.ecgs(4, 100.0, 1000), _simulate.ecgs(4, 100.0, 1000)
     np.testing.assert_array_equal(first, again)
@@ -490,6 +550,33 @@ def test_wrong_input_is_a_clear_error(words, message, ptbxl_folder, tmp_path, ca
     assert message in shown.err
     assert "Traceback" not in shown.err
     assert not (tmp_path / "out").exists()
+
+
+def test_empty_paths_are_errors(ptbxl_folder, capsys):
+    assert run(arguments("--data", "")) == 2
+    assert "the data folder is an empty path; leave it out to use ECGKERN_DATA" in capsys.readouterr().err
+    assert run(arguments("--data", str(ptbxl_folder), "--out", "")) == 2
+    assert "the output folder is an empty path" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_ends_the_run_before_the_work(ptbxl_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_analysis, "find_beats", None)
+    file = tmp_path / "file"
+    file.write_text("")
+    assert run(arguments("--data", str(ptbxl_folder), "--out", str(file))) == 2
+    assert f"cannot write to the folder {file} (--out): File exists" in capsys.readouterr().err
+
+
+def test_share_found_counts_peaks_within_one_sample(ptbxl_folder):
+    recordings = _input.load(ptbxl_folder, None, None, nothing)
+    for moved, lost in ((1.0, 0), (2.0, 1)):
+        synthesis = synthesis_of(recordings)
+        assert synthesis.share_found == 1.0
+        rows = [row.copy() for row in synthesis.found.rows()]
+        rows[0][3] = synthesis.r_peaks.rows()[0][3] + moved
+        again = synthesis_of(recordings)
+        object.__setattr__(again, "found", RPeaks.from_list(rows))
+        assert again.share_found == pytest.approx(1 - lost / synthesis.r_peaks.values.size)
 
 
 def test_folder_without_beats_is_an_error(tmp_path):

@@ -36,6 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError) as error:
         print(f"ecgkern {parsed.command}: {error}", file=sys.stderr)
         return 2

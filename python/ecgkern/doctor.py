@@ -1,7 +1,6 @@
 """`ecgkern doctor`: what is ready on this machine, and for each thing missing the line that installs it."""
 
 import argparse
-import contextlib
 import importlib.util
 import os
 import platform
@@ -15,7 +14,7 @@ import numpy as np
 
 import ecgkern
 from ecgkern._dispatch import fortran_build
-from ecgkern.data import MITBIH, PTBXL
+from ecgkern.data import MITBIH, PTBXL, RecordError
 from ecgkern.data._folder import ENVIRONMENT_VARIABLE
 
 # What each optional package is for, and the extra that brings it.
@@ -127,8 +126,12 @@ def _data_folder() -> Finding:
         return Finding(ENVIRONMENT_VARIABLE, False, "not set: no real recordings", set_it)
     databases = []
     for database in (PTBXL, MITBIH):
-        with contextlib.suppress(OSError, ImportError, ValueError):
+        try:
             databases.append(f"{database.database}: {len(database(folder))} records")
+        except FileNotFoundError:
+            pass
+        except (OSError, ImportError, RecordError) as error:
+            return Finding(ENVIRONMENT_VARIABLE, False, f"{folder}: {error}")
     if not databases:
         return Finding(ENVIRONMENT_VARIABLE, False, f"{folder} holds neither PTB-XL nor MIT-BIH", set_it)
     return Finding(ENVIRONMENT_VARIABLE, True, f"{folder} ({', '.join(databases)})")

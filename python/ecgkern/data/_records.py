@@ -146,7 +146,7 @@ def read_record(
     >>> record.signal.shape, record.fs, record.leads
     ((500, 1), 100.0, ('II',))
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix in _SUFFIXES:
         path = path.with_suffix("")
     raw = _read_wfdb(path)
@@ -171,6 +171,8 @@ def _read_wfdb(path: Path) -> Any:
         raw = wfdb.rdrecord(str(path), physical=False, m2s=False)
     except FileNotFoundError as error:
         raise RecordError(path.name, f"{error.filename or path} is missing; download the record again") from error
+    except PermissionError as error:
+        raise RecordError(path.name, f"{error.filename or path} may not be read: {error.strerror}") from error
     except Exception as error:
         # wfdb has no error of its own: damage shows as ValueError, IndexError, KeyError, OSError,
         # RuntimeError or plain Exception, depending on where the bytes stop making sense.

@@ -307,6 +307,8 @@ def _read_table(path: Path, index: str | int, columns: Sequence[str]) -> pd.Data
         table: pd.DataFrame = pandas.read_csv(path, index_col=index, low_memory=False)
     except FileNotFoundError as error:
         raise RecordError(path.name, f"{path} is missing; download it again") from error
+    except PermissionError as error:
+        raise RecordError(path.name, f"{path} may not be read: {error.strerror}") from error
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise RecordError(path.name, f"{path} is damaged ({error}); download it again") from error
     missing = [column for column in columns if column not in table.columns]

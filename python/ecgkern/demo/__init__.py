@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", default="ecgkern-demo", help="where to write (default: %(default)s)")
     parser.add_argument(
-        "--records", metavar="N", type=int, help="how many records, spread evenly over all (default: up to 400)"
+        "--records",
+        metavar="N",
+        type=int,
+        help="how many records, spread evenly over all (default: up to 400; at most 10 from PhysioNet)",
     )
     parser.add_argument(
         "--sampling-rate", type=int, choices=(100, 500), help="of PTB-XL or simulated records, in Hz (default: 100)"
@@ -142,6 +145,8 @@ def demo(
     'report.html'
     """
     start = time.perf_counter()
+    if not os.fspath(out):
+        raise FileNotFoundError("the output folder is an empty path; name one with --out")
     folder = Path(out).expanduser()
     with _Progress(quiet) as progress:
         with progress.step("loading libraries"):
@@ -150,7 +155,7 @@ def demo(
 
         with progress.step("reading records") as advance:
             recordings = _input.load(data, records, sampling_rate, advance)
-        folder.mkdir(parents=True, exist_ok=True)  # so that a wrong --out ends the run now, not after the work
+        _make_writable(folder)  # so that a wrong folder ends the run now, not after the work
         progress.say(recordings.headline)
         with progress.step("finding R peaks") as advance:
             recordings, r_peaks = _analysis.find_beats(recordings, advance)
@@ -167,12 +172,24 @@ def demo(
     return report
 
 
+def _make_writable(folder: Path) -> None:
+    from ecgkern.demo import _report
+
+    probe = folder / "probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _report.write_whole(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {folder} (--out): {error.strerror}") from error
+
+
 def _import_libraries() -> None:
     for name in _LIBRARIES:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ImportError(f'the demo needs {name} ({error}): pip install "ecgkern[ecg,plot]"') from error
+            raise ImportError(f'the demo needs {error.name or name}: pip install "ecgkern[ecg,plot]"') from error
 
 
 class _Progress(AbstractContextManager["_Progress"]):
@@ -183,7 +200,7 @@ class _Progress(AbstractContextManager["_Progress"]):
         try:
             from tqdm import tqdm
         except ImportError as error:
-            raise ImportError(f'the demo needs tqdm ({error}): pip install "ecgkern[ecg,plot]"') from error
+            raise ImportError('the demo needs tqdm: pip install "ecgkern[ecg,plot]"') from error
         # disable=None: no bar where stderr is no terminal.
         form = "{desc:<20}{percentage:3.0f}%|{bar}| {elapsed}"
         self._bar = tqdm(total=sum(_STEPS.values()), bar_format=form, disable=quiet or None, leave=False)

@@ -98,6 +98,8 @@ def load(
         raise DemoError(f"the number of records must be at least 1, got {limit}")
     if sampling_rate not in (None, 100, 500):
         raise DemoError(f"the sampling rate must be 100 or 500 Hz, got {sampling_rate}")
+    if data is not None and not os.fspath(data):
+        raise DemoError(f"the data folder is an empty path; leave it out to use {ENVIRONMENT_VARIABLE}")
     folder = data if data is not None else os.environ.get(ENVIRONMENT_VARIABLE)
     if folder:
         return _from_folder(folder, limit, sampling_rate, advance)
@@ -112,6 +114,11 @@ def load(
         )
     signals = _simulate.ecgs(limit, fs, DURATION * fs)
     return Recordings(source, tuple(f"simulated {i + 1}" for i in range(limit)), signals, float(fs), "II")
+
+
+def readable(path: os.PathLike[str]) -> str:
+    """Return a path as text that any file or terminal takes, whatever bytes are in it."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def plural(n: int, thing: str) -> str:
@@ -152,7 +159,9 @@ def _from_ptbxl(data: PTBXL, limit: int, advance: Advance) -> Recordings:
         signals = present.signals(progress=advance)[..., 0]
     skipped += [Skipped(f"ecg_id {name}", reason) for name, reason in present.skipped]
     names = tuple(f"ecg_id {i}" for i in present.without_skipped().metadata.index)
-    return _usable(Recordings(_ptbxl(str(data.root)), names, signals, float(data.sampling_rate), "II", tuple(skipped)))
+    return _usable(
+        Recordings(_ptbxl(readable(data.root)), names, signals, float(data.sampling_rate), "II", tuple(skipped))
+    )
 
 
 def _from_mitbih(data: MITBIH, limit: int, advance: Advance) -> Recordings:
@@ -174,7 +183,7 @@ def _from_mitbih(data: MITBIH, limit: int, advance: Advance) -> Recordings:
     signals = np.array([pieces[i] for i in chosen], dtype=np.float32)
     source = Source(
         "MIT-BIH Arrhythmia Database 1.0.0",
-        str(data.root),
+        readable(data.root),
         "Open Data Commons Attribution License 1.0 (ODC-By 1.0)",
         (
             'G. B. Moody and R. G. Mark, "The impact of the MIT-BIH Arrhythmia Database", IEEE Eng. Med. Biol. 20(3), '

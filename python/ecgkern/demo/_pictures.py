@@ -139,12 +139,16 @@ def r_peak_boxplots(synthesis: Synthesis) -> Any:
 
 
 def rr_intervals(synthesis: Synthesis) -> Any:
-    """Heart rates, and each RR interval against the one before."""
+    """Heart rates, and each RR interval against the next."""
     recordings = synthesis.recordings
     figure = _figure(recordings, "Heart rate of each record, and each RR interval against the next", 3.9)
     left, right = figure.subplots(1, 2)
     rates = Summary.of(synthesis.heart_rate)
-    left.hist(synthesis.heart_rate, bins=np.arange(20, 1.05 * synthesis.heart_rate.max() + 10, 5), color=SYNTHETIC)
+    left.hist(
+        synthesis.heart_rate,
+        bins=np.arange(5 * (synthesis.heart_rate.min() // 5), synthesis.heart_rate.max() + 5, 5),
+        color=SYNTHETIC,
+    )
     left.axvline(rates.median, color=MARK, linewidth=1.2, label=f"median, {rates.median:.0f}")
     left.set(xlabel="mean heart rate (beats/min)", ylabel="records")
     left.set_xlim(0.9 * synthesis.heart_rate.min(), 1.05 * synthesis.heart_rate.max())

@@ -383,7 +383,7 @@ def _interval_table(numbers: Mapping[str, Any]) -> str:
         rows.append(
             [
                 name,
-                *(_range(kinds[kind]) for kind in ("recorded", "synthetic", "put in")),
+                *(f"{_range(kinds[kind])}, n = {kinds[kind]['n']}" for kind in ("recorded", "synthetic", "put in")),
                 f"{healthy[0]} to {healthy[1]}" if healthy else "",
             ]
         )
