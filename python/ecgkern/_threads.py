@@ -5,12 +5,13 @@ release the GIL and run on a pool of Python threads: numba's own threading layer
 threads use them at once.
 """
 
+import contextlib
 import operator
 import os
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 # More threads than this only cost memory, and creating thousands of them ends the process.
 MOST_THREADS = max(64, 8 * (os.cpu_count() or 1))
@@ -100,32 +101,34 @@ def threads_for(n_samples: int) -> int:
 
 
 def run_ranges(n_items: int, n_threads: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(first, end)`` so that the ranges cover 0..n_items, `n_threads` of them at a time."""
+    """Call ``work(first, end)`` so that the ranges cover 0..n_items, at most `n_threads` of them at a time."""
     # More ranges than threads, because a range whose thread has to wait for a processor must not hold up the rest.
-    n_ranges = min(n_items, 8 * n_threads) if n_threads > 1 else 1
-    bounds = [n_items * i // max(n_ranges, 1) for i in range(n_ranges + 1)]
-    futures = []
+    n_ranges = min(n_items, 8 * n_threads if n_threads > 1 else 1)
+    ranges = iter([(n_items * i // n_ranges, n_items * (i + 1) // n_ranges) for i in range(n_ranges)])
+
+    def run() -> None:
+        for first, end in ranges:  # every thread takes the next one
+            work(first, end)
+
+    helpers: list[Future[None]] = []
     try:
-        for i in range(n_ranges if n_threads > 1 else 0):
-            futures.append(_thread_pool(n_threads).submit(work, bounds[i], bounds[i + 1]))
-    except RuntimeError:  # the interpreter is shutting down and starts no more threads
-        pass
-    try:
-        for i in range(len(futures), n_ranges):
-            work(bounds[i], bounds[i + 1])
-        for future in futures:
-            future.result()
+        with contextlib.suppress(RuntimeError):  # an interpreter that is shutting down starts no more threads
+            helpers += [_thread_pool(n_threads - 1).submit(run) for _ in range(n_threads - 1)]
+        run()
+        for helper in helpers:
+            helper.result()
     except BaseException:  # Ctrl-C too: nothing may go on writing to the caller's array
-        for future in futures:
-            future.cancel()
-        wait(futures)
+        for _ in ranges:
+            pass
+        wait(helpers)
         raise
 
 
 def _thread_pool(size: int) -> ThreadPoolExecutor:
+    """A pool of at least this many threads; they are started as they are needed."""
     global _pool, _pool_size
     with _lock:
-        if _pool is None or _pool_size != size:
+        if _pool is None or _pool_size < size:
             _pool = ThreadPoolExecutor(size, thread_name_prefix="ecgkern")
             _pool_size = size
         return _pool
