@@ -1,7 +1,6 @@
-"""The backend fixture, and what must not be skipped.
+"""The backend fixture, and ECGKERN_NO_SKIPS=1, under which a skipped test or module fails.
 
-ECGKERN_REQUIRE is a comma-separated list of backends and "realdata": a missing backend then ends the run, and a skipped
-test that needs real recordings fails.
+So no missing backend, library or recording can hide behind a skip where all of them must be there.
 """
 
 import os
@@ -10,36 +9,23 @@ import pytest
 
 import ecgkern
 
-REQUIRED = {word for word in os.environ.get("ECGKERN_REQUIRE", "").split(",") if word}
 CPU_BACKENDS = ("numpy", "numba", "fortran")
 
 
-def pytest_sessionstart(session):
-    known = {"realdata", *CPU_BACKENDS}
-    if not known >= REQUIRED:
-        pytest.exit(
-            f"ECGKERN_REQUIRE knows {', '.join(sorted(known))}, not {', '.join(REQUIRED - known)}", returncode=4
-        )
-    for name in REQUIRED - {"realdata"}:
-        backend = ecgkern.backends()[name]
-        if not backend.available:
-            pytest.exit(f"ECGKERN_REQUIRE: backend {name} is missing: {backend}", returncode=1)
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    _no_skips((yield).get_result())
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item):
-    _fail_if_required((yield).get_result(), item.get_closest_marker("realdata"))
+def pytest_make_collect_report():
+    _no_skips((yield).get_result())
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_make_collect_report(collector):
-    _fail_if_required((yield).get_result(), True)  # a module skipped as a whole may hold such tests
-
-
-def _fail_if_required(report, needs_recordings):
-    if report.skipped and needs_recordings and "realdata" in REQUIRED:
+def _no_skips(report):
+    if report.skipped and os.environ.get("ECGKERN_NO_SKIPS") == "1":
         report.outcome = "failed"
-        report.longrepr = f"skipped, but ECGKERN_REQUIRE asks for tests on real recordings: {report.longrepr}"
+        report.longrepr = f"skipped, which ECGKERN_NO_SKIPS=1 forbids: {report.longrepr}"
 
 
 def pytest_report_header():
