@@ -166,11 +166,11 @@ def _moments(centre, s, a, cutoff, has_gain, gain, inside, grad_out, g, u, gain_
                 g[j] = not_beyond[j] * not_before[j] * exp2(-(z * z))
             u[:] = 0
             for lead in range(n_leads):
-                upstream = grad_out[lead, block : block + LANES]
                 total = real(0)
-                for j in range(LANES):
-                    u[j] += gain[lead] * upstream[j]
-                    total += g[j] * upstream[j]
+                for j in range(LANES):  # indexed and not sliced: a slice counts references, twice for every lead
+                    upstream = grad_out[lead, np.uintp(block) + np.uintp(j)]
+                    u[j] += gain[lead] * upstream
+                    total += g[j] * upstream
                 gain_sums[lead] += a * total
             for j in range(LANES):
                 x = start + real(j - back)
