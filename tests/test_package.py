@@ -223,7 +223,7 @@ def test_examples_in_docstrings(name):
 
 
 def test_every_public_function_has_an_example_and_its_sections():
-    for family in (ecgkern.waveform, ecgkern.data):
+    for family in (ecgkern.waveform, ecgkern.stats, ecgkern.data):
         for name in family.__all__:
             thing = getattr(family, name)
             if callable(thing) and not isinstance(thing, type):

@@ -2,6 +2,8 @@
 
 Families of kernels are subpackages, loaded when first used:
 
+stats
+    How far two samples of signals are apart: MMD and its tests, Kolmogorov-Smirnov, and the metrics of the papers.
 waveform
     Batches of ECGs as sums of P, Q, R, S, T, U Gaussian waves placed at R peaks, with exact gradients.
 
@@ -22,7 +24,7 @@ from ecgkern._threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("data", "waveform")
+_SUBPACKAGES = ("data", "stats", "waveform")
 
 __all__ = [
     "Backend",
@@ -31,6 +33,7 @@ __all__ = [
     "data",
     "get_num_threads",
     "set_num_threads",
+    "stats",
     "waveform",
 ]
 

@@ -1,0 +1,164 @@
+!> How far two samples of signals are apart: sums of kernels over pairs of samples, and what is made of them. The
+!> routines that Python calls; the arithmetic, once for both precisions, is in stats_pairs.inc.
+!>
+!> Samples of one or more groups stand in z, a column each, padded by zeros (direct: features stand in columns). Tiles
+!> are ranges of samples of one group. Arguments arrive checked (python/ecgkern/stats).
+module stats
+    use kinds, only: f32, f64, i8, i32, i64
+    use stats_pairs_f32, only: centre_rows_f32 => centre_rows, sum_pairs_f32 => sum_pairs, &
+        measure_block_f32 => measure_block, differentiate_pairs_f32 => differentiate_pairs
+    use stats_pairs_f64, only: centre_rows_f64 => centre_rows, sum_pairs_f64 => sum_pairs, &
+        measure_block_f64 => measure_block, differentiate_pairs_f64 => differentiate_pairs
+    implicit none
+    private
+    public :: centre_f32, centre_f64, pass_over_pairs_f32, pass_over_pairs_f64, measures_f32, measures_f64, &
+        gradient_f32, gradient_f64
+
+contains
+
+    !> z = x - shift, padded by zeros, and the squared lengths of its columns.
+    subroutine centre_f32(n, n_features, depth, n_threads, x, shift, z, norms)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n, n_features, depth, n_threads
+        real(f32), intent(in) :: x(n_features, n), shift(n_features)
+        real(f32), intent(inout) :: z(depth, n)
+        real(f64), intent(inout) :: norms(n)
+
+        call centre_rows_f32(n_threads, x, shift, z, norms)
+    end subroutine centre_f32
+
+    subroutine centre_f64(n, n_features, depth, n_threads, x, shift, z, norms)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n, n_features, depth, n_threads
+        real(f64), intent(in) :: x(n_features, n), shift(n_features)
+        real(f64), intent(inout) :: z(depth, n)
+        real(f64), intent(inout) :: norms(n)
+
+        call centre_rows_f64(n_threads, x, shift, z, norms)
+    end subroutine centre_f64
+
+    !> Sums of kernels over pairs of samples, per chunk of tile rows. Without with_rows or with_forms, rows or forms
+    !> (and signs) are not looked at.
+    subroutine pass_over_pairs_f32(n1, n2, n_samples, n_tiles, n_groups, n_chunks, n_scales, n_mixes, n_forms, &
+            n_layers, n_spread, n_threads, n_row_samples, n_sign_samples, direct, measure, form, exponent, coef0, z, &
+            norms, tiles, tile_group, wanted, chunks, scales, squarings, mixes, with_rows, with_forms, signs, scratch, &
+            spread_signs, sums, rows, forms)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, n_samples, n_tiles, n_groups, n_chunks, n_scales, n_mixes, n_forms
+        integer(i64), intent(in) :: n_layers, n_spread, n_threads, n_row_samples, n_sign_samples
+        integer(i32), intent(in) :: direct, measure, form, with_rows, with_forms
+        real(f64), intent(in) :: exponent, coef0
+        real(f32), intent(in) :: z(n1, n2)
+        real(f64), intent(in) :: norms(n_samples)
+        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
+        integer(i32), intent(in) :: wanted(n_groups, n_groups)
+        integer(i64), intent(in) :: chunks(2, n_chunks)
+        real(f64), intent(in) :: scales(n_scales)
+        integer(i64), intent(in) :: squarings(n_scales)
+        real(f64), intent(in) :: mixes(n_scales, n_mixes)
+        integer(i8), intent(in) :: signs(n_sign_samples, n_forms)
+        real(f64), intent(inout) :: scratch(120, 120, n_layers, n_threads), spread_signs(120, n_spread, n_threads)
+        real(f64), intent(inout) :: sums(n_scales, n_groups, n_groups, n_chunks)
+        real(f64), intent(inout) :: rows(n_row_samples, n_groups, n_mixes, n_chunks), forms(n_forms, n_mixes, n_chunks)
+
+        call sum_pairs_f32(direct /= 0, measure, form, exponent, coef0, z, norms, tiles, tile_group, wanted, chunks, &
+            scales, squarings, mixes, signs, with_rows /= 0, with_forms /= 0, scratch, spread_signs, sums, rows, forms)
+    end subroutine pass_over_pairs_f32
+
+    subroutine pass_over_pairs_f64(n1, n2, n_samples, n_tiles, n_groups, n_chunks, n_scales, n_mixes, n_forms, &
+            n_layers, n_spread, n_threads, n_row_samples, n_sign_samples, direct, measure, form, exponent, coef0, z, &
+            norms, tiles, tile_group, wanted, chunks, scales, squarings, mixes, with_rows, with_forms, signs, scratch, &
+            spread_signs, sums, rows, forms)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, n_samples, n_tiles, n_groups, n_chunks, n_scales, n_mixes, n_forms
+        integer(i64), intent(in) :: n_layers, n_spread, n_threads, n_row_samples, n_sign_samples
+        integer(i32), intent(in) :: direct, measure, form, with_rows, with_forms
+        real(f64), intent(in) :: exponent, coef0
+        real(f64), intent(in) :: z(n1, n2)
+        real(f64), intent(in) :: norms(n_samples)
+        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
+        integer(i32), intent(in) :: wanted(n_groups, n_groups)
+        integer(i64), intent(in) :: chunks(2, n_chunks)
+        real(f64), intent(in) :: scales(n_scales)
+        integer(i64), intent(in) :: squarings(n_scales)
+        real(f64), intent(in) :: mixes(n_scales, n_mixes)
+        integer(i8), intent(in) :: signs(n_sign_samples, n_forms)
+        real(f64), intent(inout) :: scratch(120, 120, n_layers, n_threads), spread_signs(120, n_spread, n_threads)
+        real(f64), intent(inout) :: sums(n_scales, n_groups, n_groups, n_chunks)
+        real(f64), intent(inout) :: rows(n_row_samples, n_groups, n_mixes, n_chunks), forms(n_forms, n_mixes, n_chunks)
+
+        call sum_pairs_f64(direct /= 0, measure, form, exponent, coef0, z, norms, tiles, tile_group, wanted, chunks, &
+            scales, squarings, mixes, signs, with_rows /= 0, with_forms /= 0, scratch, spread_signs, sums, rows, forms)
+    end subroutine pass_over_pairs_f64
+
+    !> v(j, i) = the measure of samples a + i - 1 and b + j - 1, counted from 0.
+    subroutine measures_f32(n1, n2, n_samples, n_a, n_b, n_threads, direct, measure, z, norms, a, b, scratch, v)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, n_samples, n_a, n_b, n_threads, a, b
+        integer(i32), intent(in) :: direct, measure
+        real(f32), intent(in) :: z(n1, n2)
+        real(f64), intent(in) :: norms(n_samples)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads), v(n_b, n_a)
+
+        call measure_block_f32(direct /= 0, measure, z, norms, a, b, scratch, v)
+    end subroutine measures_f32
+
+    subroutine measures_f64(n1, n2, n_samples, n_a, n_b, n_threads, direct, measure, z, norms, a, b, scratch, v)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, n_samples, n_a, n_b, n_threads, a, b
+        integer(i32), intent(in) :: direct, measure
+        real(f64), intent(in) :: z(n1, n2)
+        real(f64), intent(in) :: norms(n_samples)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads), v(n_b, n_a)
+
+        call measure_block_f64(direct /= 0, measure, z, norms, a, b, scratch, v)
+    end subroutine measures_f64
+
+    !> Derivatives by every sample of a weighted sum of kernels over pairs, and the sums of the kernels per tile row.
+    subroutine gradient_f32(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
+            n_threads, direct, measure, form, with_diagonal, exponent, coef0, z, columns, norms, tiles, tile_group, &
+            factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
+        integer(i64), intent(in) :: n_threads
+        integer(i32), intent(in) :: direct, measure, form, with_diagonal
+        real(f64), intent(in) :: exponent, coef0
+        real(f32), intent(in) :: z(n1, n2), columns(c1, c2)
+        real(f64), intent(in) :: norms(n_samples)
+        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
+        real(f64), intent(in) :: factors(n_groups, n_groups), scales(n_scales)
+        integer(i64), intent(in) :: squarings(n_scales)
+        real(f64), intent(in) :: weights(n_scales)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
+        real(f32), intent(inout) :: slopes(n_strip, 120, n_threads)
+        real(f64), intent(inout) :: sums(n_groups, n_groups, n_tiles)
+        real(f32), intent(inout) :: out(n_out, n_samples)
+
+        call differentiate_pairs_f32(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, z, columns, &
+            norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+    end subroutine gradient_f32
+
+    subroutine gradient_f64(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
+            n_threads, direct, measure, form, with_diagonal, exponent, coef0, z, columns, norms, tiles, tile_group, &
+            factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
+        integer(i64), intent(in) :: n_threads
+        integer(i32), intent(in) :: direct, measure, form, with_diagonal
+        real(f64), intent(in) :: exponent, coef0
+        real(f64), intent(in) :: z(n1, n2), columns(c1, c2)
+        real(f64), intent(in) :: norms(n_samples)
+        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
+        real(f64), intent(in) :: factors(n_groups, n_groups), scales(n_scales)
+        integer(i64), intent(in) :: squarings(n_scales)
+        real(f64), intent(in) :: weights(n_scales)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
+        real(f64), intent(inout) :: slopes(n_strip, 120, n_threads)
+        real(f64), intent(inout) :: sums(n_groups, n_groups, n_tiles)
+        real(f64), intent(inout) :: out(n_out, n_samples)
+
+        call differentiate_pairs_f64(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, z, columns, &
+            norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+    end subroutine gradient_f64
+
+end module stats

@@ -1,0 +1,566 @@
+"""The stats kernels in Numba: the algorithms of fortran/stats_pairs.inc and stats_products.inc, which explain them.
+
+The functions release the GIL and work on a range of items, so that `_threads.run_ranges` can spread them over threads.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkern import _threads
+from ecgkern._numba_math import exp2, jit
+from ecgkern.stats import _kernels
+from ecgkern.stats._kernels import CITYBLOCK, LOG2_E, PRODUCT, SQUARED, Functions
+from ecgkern.stats._numpy import CLOSE
+from ecgkern.stats._pool import FORMS, PADDING, STRIP, TILE, Pool, Totals, aligned, sums_of_chunks
+
+Floats = NDArray[np.float64]
+
+DEPTH_IN_DTYPE = 1024
+LN_2 = 1.0 / LOG2_E
+_u = np.uintp
+_i64, _f64 = np.int64, np.float64
+(EXPONENTIAL, EXPONENTIAL_OF_ROOT, RATIONAL_QUADRATIC, INVERSE_MULTIQUADRIC, MATERN_3_2, MATERN_5_2, ENERGY) = (
+    _kernels.EXPONENTIAL, _kernels.EXPONENTIAL_OF_ROOT, _kernels.RATIONAL_QUADRATIC, _kernels.INVERSE_MULTIQUADRIC,
+    _kernels.MATERN_3_2, _kernels.MATERN_5_2, _kernels.ENERGY,
+)  # fmt: skip
+
+_inlined = numba.njit(inline="always", error_model="numpy", fastmath={"contract", "reassoc"})
+
+
+def centre(x: NDArray[Any], shift: NDArray[Any], z: NDArray[Any], norms: Floats) -> None:
+    """Write the rows of x less shift to z, padded by zeros, and their squared lengths."""
+    _threads.run_ranges(len(x), _threads.threads_for(z.size), lambda i, end: _centre(i, end, x, shift, z, norms))
+
+
+def pass_over_pairs(
+    samples: Pool, f: Functions, chunks: Any, wanted: Any, mixes: Any, rows: bool, signs: Any
+) -> Totals:
+    """Sums of the kernels over the pairs of the tile rows in `chunks`; `ecgkern.stats._pool` says of what."""
+    groups, n_rows = len(samples.sizes), samples.norms.size
+    with_forms = signs is not None
+    n_mixes = 0 if mixes is None else len(mixes)
+    mixes = np.zeros((0, f.scales.size)) if mixes is None else np.ascontiguousarray(mixes)
+    signs = np.zeros((0, 1), np.int8) if signs is None else signs
+    sums = np.zeros((len(chunks), groups, groups, f.scales.size))
+    row_sums = np.zeros((len(chunks), n_mixes if rows else 0, groups, n_rows))
+    forms = np.zeros((len(chunks), n_mixes, len(signs)))
+    close = CLOSE[samples.z.dtype]
+
+    def work(first: int, end: int) -> None:
+        layers = aligned((1 + n_mixes, TILE, TILE), np.float64)
+        spread_signs = aligned((FORMS if with_forms else 1, TILE), np.float64)
+        _sum_pairs(
+            first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, samples.z, samples.norms,
+            samples.tiles, samples.tile_group, wanted, chunks, f.scales, f.squarings, mixes, rows, with_forms, signs,
+            layers, spread_signs, sums, row_sums, forms,
+        )  # fmt: skip
+
+    _threads.run_ranges(len(chunks), min(len(chunks), _threads.threads_for(samples.n**2)), work)
+    return Totals(sums_of_chunks(sums), sums_of_chunks(row_sums), sums_of_chunks(forms))
+
+
+def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> None:
+    """Write the measure of the pairs of samples i with samples j."""
+    close = CLOSE[samples.z.dtype]
+    across = -(-out.shape[1] // TILE)
+
+    def work(first: int, end: int) -> None:
+        tile = np.empty((TILE, TILE))
+        for item in range(first, end):
+            p, q = item // across * TILE, item % across * TILE
+            part = out[p : p + TILE, q : q + TILE]
+            a = np.array([i.start + p, i.start + p + part.shape[0]])
+            b = np.array([j.start + q, j.start + q + part.shape[1]])
+            _measure_tile(samples.direct, measure, close, samples.z, samples.norms, a, b, tile)
+            part[...] = tile[: part.shape[0], : part.shape[1]]
+
+    _threads.run_ranges(across * -(-out.shape[0] // TILE), _threads.threads_for(out.size), work)
+
+
+def gradient(
+    samples: Pool, f: Functions, weights: Floats, factors: Floats, with_diagonal: bool, out: NDArray[Any]
+) -> Floats:
+    """Write d(value)/d(sample) to out (n_rows, n_features); return the sums of the mixture over pairs of groups."""
+    groups, dtype = len(samples.sizes), samples.z.dtype
+    columns = samples.columns()
+    sums = np.zeros((len(samples.tiles), groups, groups))
+    close = CLOSE[dtype]
+
+    def work(first: int, end: int) -> None:
+        tile = np.empty((TILE, TILE))
+        slopes = aligned((TILE, STRIP), dtype)
+        slopes[:] = 0
+        gradients = np.empty((TILE, samples.n_features + PADDING))
+        _differentiate(
+            first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, with_diagonal, samples.z,
+            columns, samples.norms, samples.tiles, samples.tile_group, factors, f.scales, f.squarings, weights, tile,
+            slopes, gradients, sums, out,
+        )  # fmt: skip
+
+    _threads.run_ranges(len(samples.tiles), _threads.threads_for(samples.n**2), work)
+    return sums_of_chunks(sums)
+
+
+@jit
+def _centre(first, end, x, shift, z, norms):  # type: ignore[no-untyped-def]
+    for i in range(first, end):
+        norm = 0.0
+        for k in range(x.shape[1]):
+            value = x[_u(i), _u(k)] - shift[_u(k)]
+            z[_u(i), _u(k)] = value
+            norm += _f64(value) * _f64(value)
+        z[i, x.shape[1] :] = 0
+        norms[i] = norm
+
+
+@jit
+def _sum_pairs(  # type: ignore[no-untyped-def]
+    first_chunk, end_chunk, direct, measure, function, exponent, coef0, close, z, norms, tiles, tile_group, wanted,
+    chunks, scales, squarings, mixes, with_rows, with_forms, signs, layers, spread_signs, sums, rows, forms,
+):  # fmt: skip
+    v, k = layers[0], np.empty(TILE)
+    for chunk in range(first_chunk, end_chunk):
+        for t in range(chunks[chunk, 0], chunks[chunk, 1]):
+            a, g = tiles[t], tile_group[t]
+            for u in range(t, tiles.shape[0]):
+                b, h = tiles[u], tile_group[u]
+                if not wanted[g, h]:
+                    continue
+                _measure_tile(direct, measure, close, z, norms, a, b, v)
+                both_orders = g == h and t != u
+                _sum_tile(
+                    function, exponent, coef0, a, b, both_orders, scales, squarings, mixes, layers, v, k,
+                    sums[chunk, g, h],
+                )  # fmt: skip
+                if with_rows:
+                    _sum_rows(a, b, g, h, layers, rows[chunk])
+                if with_forms:
+                    _sum_forms(a, b, signs, layers, spread_signs, forms[chunk])
+
+
+@jit
+def _measure_tile(direct, measure, close, z, norms, a, b, v):  # type: ignore[no-untyped-def]
+    if direct:
+        _measure_directly(measure, z, a, b, v)
+        return
+    _products(measure == CITYBLOCK, z, a, b, v)
+    if measure == SQUARED:
+        _to_distances(close, z, norms, a, b, v)
+
+
+@jit
+def _measure_directly(measure, z, a, b, v):  # type: ignore[no-untyped-def]
+    n, start = b[1] - b[0], b[0]
+    for i in range(a[1] - a[0]):
+        for j in range(n):
+            v[i, j] = 0.0
+        for k in range(z.shape[0] - PADDING):
+            z_i = z[k, a[0] + i]
+            if measure == SQUARED:
+                for j in range(n):
+                    difference = z_i - z[_u(k), _u(start + j)]
+                    v[_u(i), _u(j)] += difference * difference
+            elif measure == CITYBLOCK:
+                for j in range(n):
+                    v[_u(i), _u(j)] += abs(z_i - z[_u(k), _u(start + j)])
+            else:
+                for j in range(n):
+                    v[_u(i), _u(j)] += z_i * z[_u(k), _u(start + j)]
+
+
+@jit
+def _products(differences, z, a, b, v):  # type: ignore[no-untyped-def]
+    depth = z.shape[1]
+    for k in range(0, depth, DEPTH_IN_DTYPE):
+        end = min(k + DEPTH_IN_DTYPE, depth)
+        for i in range(0, a[1] - a[0], 4):
+            for j in range(0, b[1] - b[0], 5):
+                if k == 0:
+                    for p in range(4):
+                        for q in range(5):
+                            v[i + p, j + q] = 0.0
+                if differences:
+                    _cityblock_4_x_5(z, a[0] + i, b[0] + j, k, end, v, i, j)
+                else:
+                    _products_4_x_5(z, a[0] + i, k, z, b[0] + j, k, end - k, v, i, j)
+
+
+@jit
+def _products_4_x_5(x, i, k, y, j, m, n, v, p, q):  # type: ignore[no-untyped-def]
+    """v[p:p+4, q:q+5] += x[i:i+4, k:k+n] @ y[j:j+5, m:m+n].T; spelled out, because only scalars stay in registers."""
+    zero = x.dtype.type(0)
+    s00 = s01 = s02 = s03 = s04 = zero
+    s10 = s11 = s12 = s13 = s14 = zero
+    s20 = s21 = s22 = s23 = s24 = zero
+    s30 = s31 = s32 = s33 = s34 = zero
+    for f in range(n):
+        x0, x1, x2, x3 = (
+            x[_u(i + 0), _u(k + f)], x[_u(i + 1), _u(k + f)], x[_u(i + 2), _u(k + f)], x[_u(i + 3), _u(k + f)],
+        )  # fmt: skip
+        y0 = y[_u(j + 0), _u(m + f)]
+        s00 += x0 * y0
+        s10 += x1 * y0
+        s20 += x2 * y0
+        s30 += x3 * y0
+        y1 = y[_u(j + 1), _u(m + f)]
+        s01 += x0 * y1
+        s11 += x1 * y1
+        s21 += x2 * y1
+        s31 += x3 * y1
+        y2 = y[_u(j + 2), _u(m + f)]
+        s02 += x0 * y2
+        s12 += x1 * y2
+        s22 += x2 * y2
+        s32 += x3 * y2
+        y3 = y[_u(j + 3), _u(m + f)]
+        s03 += x0 * y3
+        s13 += x1 * y3
+        s23 += x2 * y3
+        s33 += x3 * y3
+        y4 = y[_u(j + 4), _u(m + f)]
+        s04 += x0 * y4
+        s14 += x1 * y4
+        s24 += x2 * y4
+        s34 += x3 * y4
+    v[p + 0, q + 0] += s00
+    v[p + 0, q + 1] += s01
+    v[p + 0, q + 2] += s02
+    v[p + 0, q + 3] += s03
+    v[p + 0, q + 4] += s04
+    v[p + 1, q + 0] += s10
+    v[p + 1, q + 1] += s11
+    v[p + 1, q + 2] += s12
+    v[p + 1, q + 3] += s13
+    v[p + 1, q + 4] += s14
+    v[p + 2, q + 0] += s20
+    v[p + 2, q + 1] += s21
+    v[p + 2, q + 2] += s22
+    v[p + 2, q + 3] += s23
+    v[p + 2, q + 4] += s24
+    v[p + 3, q + 0] += s30
+    v[p + 3, q + 1] += s31
+    v[p + 3, q + 2] += s32
+    v[p + 3, q + 3] += s33
+    v[p + 3, q + 4] += s34
+
+
+@jit
+def _cityblock_4_x_5(z, i, j, k, end, v, p, q):  # type: ignore[no-untyped-def]
+    """v[p:p+4, q:q+5] += sum over features k to end of |z[i:i+4] - z[j:j+5]|."""
+    zero = z.dtype.type(0)
+    s00 = s01 = s02 = s03 = s04 = zero
+    s10 = s11 = s12 = s13 = s14 = zero
+    s20 = s21 = s22 = s23 = s24 = zero
+    s30 = s31 = s32 = s33 = s34 = zero
+    for f in range(k, end):
+        x0, x1, x2, x3 = (
+            z[_u(i + 0), _u(f)], z[_u(i + 1), _u(f)], z[_u(i + 2), _u(f)], z[_u(i + 3), _u(f)],
+        )  # fmt: skip
+        y0 = z[_u(j + 0), _u(f)]
+        s00 += abs(x0 - y0)
+        s10 += abs(x1 - y0)
+        s20 += abs(x2 - y0)
+        s30 += abs(x3 - y0)
+        y1 = z[_u(j + 1), _u(f)]
+        s01 += abs(x0 - y1)
+        s11 += abs(x1 - y1)
+        s21 += abs(x2 - y1)
+        s31 += abs(x3 - y1)
+        y2 = z[_u(j + 2), _u(f)]
+        s02 += abs(x0 - y2)
+        s12 += abs(x1 - y2)
+        s22 += abs(x2 - y2)
+        s32 += abs(x3 - y2)
+        y3 = z[_u(j + 3), _u(f)]
+        s03 += abs(x0 - y3)
+        s13 += abs(x1 - y3)
+        s23 += abs(x2 - y3)
+        s33 += abs(x3 - y3)
+        y4 = z[_u(j + 4), _u(f)]
+        s04 += abs(x0 - y4)
+        s14 += abs(x1 - y4)
+        s24 += abs(x2 - y4)
+        s34 += abs(x3 - y4)
+    v[p + 0, q + 0] += s00
+    v[p + 0, q + 1] += s01
+    v[p + 0, q + 2] += s02
+    v[p + 0, q + 3] += s03
+    v[p + 0, q + 4] += s04
+    v[p + 1, q + 0] += s10
+    v[p + 1, q + 1] += s11
+    v[p + 1, q + 2] += s12
+    v[p + 1, q + 3] += s13
+    v[p + 1, q + 4] += s14
+    v[p + 2, q + 0] += s20
+    v[p + 2, q + 1] += s21
+    v[p + 2, q + 2] += s22
+    v[p + 2, q + 3] += s23
+    v[p + 2, q + 4] += s24
+    v[p + 3, q + 0] += s30
+    v[p + 3, q + 1] += s31
+    v[p + 3, q + 2] += s32
+    v[p + 3, q + 3] += s33
+    v[p + 3, q + 4] += s34
+
+
+@jit
+def _to_distances(close, z, norms, a, b, v):  # type: ignore[no-untyped-def]
+    n, start = b[1] - b[0], b[0]
+    for i in range(a[1] - a[0]):
+        norm = norms[a[0] + i]
+        least = np.inf
+        for j in range(n):
+            both = norm + norms[_u(start + j)]
+            distance = both - 2.0 * v[_u(i), _u(j)]
+            v[_u(i), _u(j)] = distance
+            least = min(least, distance - close * both)
+        if least >= 0.0:
+            continue
+        for j in range(n):
+            if v[i, j] < close * (norm + norms[start + j]):
+                distance = 0.0
+                for k in range(z.shape[1]):
+                    difference = _f64(z[_u(a[0] + i), _u(k)]) - _f64(z[_u(start + j), _u(k)])
+                    distance += difference * difference
+                v[i, j] = distance
+
+
+@jit
+def _sum_tile(  # type: ignore[no-untyped-def]
+    function, exponent, coef0, a, b, both_orders, scales, squarings, mixes, layers, v, k, sums
+):
+    n = b[1] - b[0]
+    times = 2.0 if both_orders else 1.0
+    for i in range(a[1] - a[0]):
+        layers[1:, i] = 0.0
+        for s in range(scales.size):
+            _next_kernel(function, exponent, coef0, scales[s], squarings[s], v, i, n, k)
+            if a[0] == b[0]:
+                k[i] = 0.0
+            total = 0.0
+            for j in range(n):
+                total += k[_u(j)]
+            sums[s] += times * total
+            for m in range(mixes.shape[0]):
+                weight = mixes[m, s]
+                if weight != 0.0:
+                    for j in range(n):
+                        layers[_u(1 + m), _u(i), _u(j)] += weight * k[_u(j)]
+
+
+@jit
+def _next_kernel(function, exponent, coef0, scale, squarings, v, i, n, k):  # type: ignore[no-untyped-def]
+    if squarings == 0:
+        _evaluate(function, exponent, coef0, scale, v, i, n, k)
+    for _ in range(squarings):
+        for j in range(n):
+            k[_u(j)] *= k[_u(j)]
+
+
+@jit
+def _evaluate(function, exponent, coef0, scale, v, i, n, k):  # type: ignore[no-untyped-def]
+    i = _u(i)
+    if function == EXPONENTIAL:
+        for j in range(n):
+            k[_u(j)] = exp2(-scale * v[i, _u(j)])
+    elif function == EXPONENTIAL_OF_ROOT:
+        for j in range(n):
+            k[_u(j)] = exp2(-scale * np.sqrt(v[i, _u(j)]))
+    elif function == RATIONAL_QUADRATIC:
+        for j in range(n):
+            k[_u(j)] = exp2(-exponent * _log2(1.0 + scale * v[i, _u(j)]))
+    elif function == INVERSE_MULTIQUADRIC:
+        for j in range(n):
+            k[_u(j)] = 1.0 / np.sqrt(1.0 + scale * v[i, _u(j)])
+    elif function == MATERN_3_2:
+        for j in range(n):
+            r = scale * np.sqrt(v[i, _u(j)])
+            k[_u(j)] = (1.0 + r) * exp2(-LOG2_E * r)
+    elif function == MATERN_5_2:
+        for j in range(n):
+            r = scale * np.sqrt(v[i, _u(j)])
+            k[_u(j)] = (1.0 + r + r * r / 3.0) * exp2(-LOG2_E * r)
+    elif function == ENERGY:
+        for j in range(n):
+            k[_u(j)] = -np.sqrt(v[i, _u(j)])
+    else:
+        for j in range(n):
+            k[_u(j)] = 1.0
+        for _ in range(int(exponent)):
+            for j in range(n):
+                k[_u(j)] *= scale * v[i, _u(j)] + coef0
+
+
+@_inlined
+def _log2(x):  # type: ignore[no-untyped-def]
+    bits = _f64(x).view(_i64) - _i64(4604544271217802189)
+    e = bits >> _i64(52)
+    m = _i64((bits & _i64(4503599627370495)) + _i64(4604544271217802189)).view(_f64)
+    s = (m - 1.0) / (m + 1.0)
+    s2 = s * s
+    series = 1 / 17 + s2 * (1 / 19 + s2 / 21)
+    series = 1 / 9 + s2 * (1 / 11 + s2 * (1 / 13 + s2 * (1 / 15 + s2 * series)))
+    series = 1 + s2 * (1 / 3 + s2 * (1 / 5 + s2 * (1 / 7 + s2 * series)))
+    return _f64(e) + 2.0 * LOG2_E * s * series
+
+
+@jit
+def _sum_rows(a, b, g, h, layers, rows):  # type: ignore[no-untyped-def]
+    n = b[1] - b[0]
+    for m in range(rows.shape[0]):
+        for i in range(a[1] - a[0]):
+            total = 0.0
+            for j in range(n):
+                total += layers[_u(1 + m), _u(i), _u(j)]
+            rows[m, h, a[0] + i] += total
+            if a[0] != b[0]:
+                for j in range(n):
+                    rows[_u(m), _u(g), _u(b[0] + j)] += layers[_u(1 + m), _u(i), _u(j)]
+
+
+@jit
+def _sum_forms(a, b, signs, layers, spread_signs, forms):  # type: ignore[no-untyped-def]
+    times = 1.0 if a[0] == b[0] else 2.0
+    width = spread_signs.shape[0]
+    c = np.empty((4, 5))
+    for first in range(0, signs.shape[0], width):
+        n = min(width, signs.shape[0] - first)
+        spread_signs[:] = 0.0
+        for f in range(n):
+            for j in range(b[1] - b[0]):
+                spread_signs[_u(f), _u(j)] = _f64(signs[_u(first + f), _u(b[0] + j)])
+        for m in range(forms.shape[0]):
+            mixture = layers[1 + m]
+            for i in range(0, a[1] - a[0], 4):
+                for f in range(0, n, 5):
+                    c[:] = 0.0
+                    _products_4_x_5(mixture, i, 0, spread_signs, f, 0, TILE, c, 0, 0)
+                    for p in range(min(4, a[1] - a[0] - i)):
+                        for q in range(min(5, n - f)):
+                            forms[m, first + f + q] += times * signs[first + f + q, a[0] + i + p] * c[p, q]
+
+
+@jit
+def _differentiate(  # type: ignore[no-untyped-def]
+    first_tile, end_tile, direct, measure, function, exponent, coef0, close, with_diagonal, z, columns, norms, tiles,
+    tile_group, factors, scales, squarings, weights, v, slopes, gradients, sums, out,
+):  # fmt: skip
+    n_tiles, n_features = tiles.shape[0], out.shape[1]
+    row_sums, k, mixture, slope = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for t in range(first_tile, end_tile):
+        a, g = tiles[t], tile_group[t]
+        n = a[1] - a[0]
+        gradients[:] = 0.0
+        row_sums[:] = 0.0
+        u = 0
+        while u < n_tiles:
+            h, last, start = tile_group[u], u, tiles[u, 0]
+            while last < min(u + STRIP // TILE, n_tiles) and tile_group[last] == h:
+                _measure_tile(direct, measure, close, z, norms, a, tiles[last], v)
+                _slopes_of_tile(
+                    function, exponent, coef0, a, tiles[last], with_diagonal, factors[g, h], scales, squarings, weights,
+                    v, tiles[last, 0] - start, sums[t, g], h, row_sums, k, mixture, slope, slopes,
+                )  # fmt: skip
+                last += 1
+            end = tiles[last - 1, 1]
+            slopes[:, end - start : end - start + PADDING] = 0
+            if measure == CITYBLOCK:
+                _add_signs(columns, a, start, end, slopes, n_features, gradients)
+            else:
+                length = -(-(end - start) // PADDING) * PADDING
+                for f in range(0, n_features, 5):
+                    for i in range(0, n, 4):
+                        _products_4_x_5(slopes, i, 0, columns, f, start, length, gradients, i, f)
+            u = last
+        for i in range(n):
+            for f in range(n_features):
+                if measure in (PRODUCT, CITYBLOCK):
+                    out[a[0] + i, f] = 2.0 * gradients[i, f]
+                else:
+                    out[a[0] + i, f] = 4.0 * (row_sums[i] * columns[f, a[0] + i] - gradients[i, f])
+
+
+@jit
+def _slopes_of_tile(  # type: ignore[no-untyped-def]
+    function, exponent, coef0, a, b, with_diagonal, factor, scales, squarings, weights, v, offset, sums, h, row_sums,
+    k, mixture, slope, slopes,
+):  # fmt: skip
+    n = b[1] - b[0]
+    for i in range(a[1] - a[0]):
+        mixture[:] = 0.0
+        slope[:] = 0.0
+        for s in range(scales.size):
+            weight = weights[s]
+            _next_kernel(function, exponent, coef0, scales[s], squarings[s], v, i, n, k)
+            for j in range(n):
+                mixture[_u(j)] += weight * k[_u(j)]
+            _add_slope(function, exponent, coef0, scales[s], weight, v, i, n, k, slope)
+        if a[0] == b[0]:
+            mixture[i] = 0.0
+            if not with_diagonal:
+                slope[i] = 0.0
+        total = row_sum = 0.0
+        for j in range(n):
+            total += mixture[_u(j)]
+        for j in range(n):
+            slopes[_u(i), _u(offset + j)] = factor * slope[_u(j)]
+        for j in range(n):
+            row_sum += _f64(slopes[_u(i), _u(offset + j)])
+        sums[h] += total
+        row_sums[i] += row_sum
+
+
+@jit
+def _add_slope(function, exponent, coef0, scale, weight, v, i, n, k, slope):  # type: ignore[no-untyped-def]
+    i = _u(i)
+    if function == EXPONENTIAL:
+        w = -weight * scale * LN_2
+        for j in range(n):
+            slope[_u(j)] += w * k[_u(j)]
+    elif function == EXPONENTIAL_OF_ROOT:
+        w = -0.5 * weight * scale * LN_2
+        for j in range(n):
+            if v[i, _u(j)] > 0.0:
+                slope[_u(j)] += w * k[_u(j)] / np.sqrt(v[i, _u(j)])
+    elif function == RATIONAL_QUADRATIC:
+        w = -weight * exponent * scale
+        for j in range(n):
+            slope[_u(j)] += w * k[_u(j)] / (1.0 + scale * v[i, _u(j)])
+    elif function == INVERSE_MULTIQUADRIC:
+        w = -0.5 * weight * scale
+        for j in range(n):
+            slope[_u(j)] += w * k[_u(j)] / (1.0 + scale * v[i, _u(j)])
+    elif function == MATERN_3_2:
+        w = -0.5 * weight * scale**2
+        for j in range(n):
+            slope[_u(j)] += w * k[_u(j)] / (1.0 + scale * np.sqrt(v[i, _u(j)]))
+    elif function == MATERN_5_2:
+        w = -weight * scale**2 / 6.0
+        for j in range(n):
+            r = scale * np.sqrt(v[i, _u(j)])
+            slope[_u(j)] += w * k[_u(j)] * (1.0 + r) / (1.0 + r + r * r / 3.0)
+    elif function == ENERGY:
+        for j in range(n):
+            if v[i, _u(j)] > 0.0:
+                slope[_u(j)] -= 0.5 * weight / np.sqrt(v[i, _u(j)])
+    else:
+        for j in range(n):
+            power = weight * exponent * scale
+            for _ in range(int(exponent) - 1):
+                power *= scale * v[i, _u(j)] + coef0
+            slope[_u(j)] += power
+
+
+@jit
+def _add_signs(columns, a, start, end, slopes, n_features, gradients):  # type: ignore[no-untyped-def]
+    for i in range(a[1] - a[0]):
+        for f in range(n_features):
+            here = columns[f, a[0] + i]
+            w = 0.0
+            for j in range(start, end):
+                difference = here - columns[_u(f), _u(j)]
+                w += slopes[_u(i), _u(j - start)] * ((difference > 0) - (difference < 0))
+            gradients[i, f] += w

@@ -1,0 +1,106 @@
+"""The specification of the stats kernels: plain NumPy in float64."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkern.stats._kernels import CITYBLOCK, PRODUCT, SQUARED, Functions
+from ecgkern.stats._pool import Pool, Totals
+
+Floats = NDArray[np.float64]
+
+# Where the expansion |a|² + |b|² - 2 a·b cancels more than this, the distance is computed from the differences.
+CLOSE = {np.dtype(np.float32): 1e-2, np.dtype(np.float64): 1e-6}
+
+
+def centre(x: NDArray[Any], shift: NDArray[Any], z: NDArray[Any], norms: Floats) -> None:
+    """Write the rows of x less shift to z, padded by zeros, and their squared lengths."""
+    z[:, : x.shape[1]] = x - shift
+    z[:, x.shape[1] :] = 0
+    norms[:] = np.einsum("ij,ij->i", z, z, dtype=np.float64)
+
+
+def pass_over_pairs(
+    samples: Pool, f: Functions, chunks: Any, wanted: Any, mixes: Any, rows: bool, signs: Any
+) -> Totals:
+    """Sums of the kernels over the pairs of the tile rows in `chunks`; `ecgkern.stats._pool` says of what."""
+    groups = len(samples.sizes)
+    n_mixes = 0 if mixes is None else len(mixes)
+    sums = np.zeros((groups, groups, f.scales.size))
+    row_sums = np.zeros((n_mixes if rows else 0, groups, samples.norms.size))
+    forms = np.zeros((n_mixes, 0 if signs is None else len(signs)))
+    for a in (a for first, end in chunks for a in range(first, end)):
+        g, i = samples.tile_group[a], slice(*samples.tiles[a])
+        for b in range(a, samples.tile_group.size):
+            h, j = samples.tile_group[b], slice(*samples.tiles[b])
+            if not wanted[g, h]:
+                continue
+            k = np.array(f.values(_measures(samples, i, j, f.measure)))
+            if a == b:
+                np.einsum("bii->bi", k)[:] = 0.0
+            twice = 2.0 if a != b else 1.0
+            sums[g, h] += k.sum(axis=(1, 2)) * (twice if g == h else 1.0)
+            for m in range(n_mixes):
+                mix = np.tensordot(mixes[m], k, 1)
+                if rows:
+                    row_sums[m, h, i] += mix.sum(axis=1)
+                    if a != b:
+                        row_sums[m, g, j] += mix.sum(axis=0)
+                if signs is not None:
+                    forms[m] += twice * np.einsum("fi,fi->f", signs[:, i] @ mix, signs[:, j])
+    return Totals(sums, row_sums, forms)
+
+
+def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> None:
+    """Write the measure of the pairs of samples i with samples j."""
+    out[...] = _measures(samples, i, j, measure)
+
+
+def _measures(samples: Pool, i: slice, j: slice, measure: int) -> Floats:
+    z = samples.rows()
+    a, b = z[i].astype(np.float64), z[j].astype(np.float64)
+    if measure == PRODUCT:
+        return np.asarray(a @ b.T)
+    if measure == CITYBLOCK:
+        return np.stack([np.abs(row - b).sum(axis=1) for row in a])
+    if samples.direct:
+        return np.stack([((row - b) ** 2).sum(axis=1) for row in a])
+    both = samples.norms[i, None] + samples.norms[None, j]
+    v = np.maximum(both - 2.0 * (a @ b.T), 0.0)
+    for p, q in np.argwhere(v < CLOSE[samples.z.dtype] * both):
+        v[p, q] = ((a[p] - b[q]) ** 2).sum()
+    return v
+
+
+def gradient(
+    samples: Pool, f: Functions, weights: Floats, factors: Floats, with_diagonal: bool, out: NDArray[Any]
+) -> Floats:
+    """Write d(value)/d(sample) to out (n_rows, n_features) and return the sums of the mixture over pairs of groups.
+
+    value = sum of factors[g, h] k(i, j) over all pairs in both orders, k the mixture with these weights.
+    """
+    groups = len(samples.sizes)
+    z = samples.rows().astype(np.float64)
+    sums = np.zeros((groups, groups))
+    for g, (first, end) in zip(samples.tile_group, samples.tiles, strict=True):
+        i = slice(first, end)
+        grad = np.zeros((end - first, samples.n_features))
+        for h in range(groups):
+            j = samples.group(h)
+            v = _measures(samples, i, j, f.measure)
+            k = np.tensordot(weights, f.values(v), 1)
+            slope = factors[g, h] * np.tensordot(weights, f.slopes(v), 1)
+            if g == h:
+                diagonal = np.arange(end - first), np.arange(first, end) - j.start
+                k[diagonal] = 0.0
+                slope[diagonal] *= with_diagonal
+            sums[g, h] += k.sum()
+            if f.measure == SQUARED:
+                grad += 4.0 * (slope.sum(axis=1, keepdims=True) * z[i] - slope @ z[j])
+            elif f.measure == PRODUCT:
+                grad += 2.0 * slope @ z[j]
+            else:
+                grad += 2.0 * np.stack([w @ np.sign(row - z[j]) for w, row in zip(slope, z[i], strict=True)])
+        out[i] = grad
+    return sums

@@ -1,0 +1,231 @@
+"""Samples laid out for the kernels: checked, pooled, centred, padded and cut into tiles.
+
+Groups of samples (x and y; or points, x and y) stand one after the other in one array. Tiles of at most `TILE` rows do
+not cross from one group into the next, so that every tile of pairs belongs to one pair of groups. The pooled mean is
+subtracted first: distances do not change, and the expansion |a|² + |b|² - 2 a·b loses no digits to a common offset.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkern import _dispatch, _validate
+from ecgkern.stats._kernels import PRODUCT, Functions
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Samples of a tile: a multiple of the 4 x 5 products that are computed at once, and two tiles of 1000 float32 features
+# fit the second-level cache.
+TILE = 120
+# Tiles of one group that a gradient takes together, as long rows of products.
+STRIP = 4 * TILE
+# Columns of signs whose quadratic forms are computed together.
+FORMS = 60
+# Up to so many features, differences are formed directly, in float64; beyond, from products.
+MOST_DIRECT = 16
+# Values beyond the last sample or feature that the kernels may read, and the step at which groups start: one vector.
+PADDING = 16
+# Partial sums of tile rows are kept apart, so that results do not depend on the number of threads.
+_CHUNKS = 64
+# Multiply-adds of one native call: about two seconds on two cores, so that Ctrl-C is heard.
+_PRODUCTS_PER_CALL = 4e11
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Groups of samples, ready for the kernels.
+
+    `z` has a row per sample, with the features padded by zeros to whole vectors, and rows of zeros behind each group,
+    so that the next one starts on a cache line; when `direct`, it is float64 and transposed. `norms` are the squared
+    lengths of the rows. Group g stands in rows starts[g] to starts[g] + sizes[g]; `tiles` are ranges of rows (first,
+    end).
+    """
+
+    z: NDArray[Any]
+    norms: Floats
+    sizes: tuple[int, ...]
+    starts: tuple[int, ...]
+    n_features: int
+    direct: bool
+    tiles: Ints
+    tile_group: Ints
+
+    @property
+    def n(self) -> int:
+        """Samples in all groups together."""
+        return sum(self.sizes)
+
+    def rows(self) -> NDArray[Any]:
+        """The (centred) samples with the zeros between groups, (n_rows, n_features)."""
+        return self.z[: self.n_features].T if self.direct else self.z[:, : self.n_features]
+
+    def group(self, g: int) -> slice:
+        """The rows of group g."""
+        return slice(self.starts[g], self.starts[g] + self.sizes[g])
+
+    def columns(self) -> NDArray[Any]:
+        """The samples with a row per feature, padded: (n_features + PADDING, n_rows)."""
+        if self.direct:
+            return self.z
+        columns = aligned((self.n_features + PADDING, len(self.z)), self.z.dtype)
+        columns[: self.n_features] = self.rows().T
+        columns[self.n_features :] = 0
+        return columns
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What one pass over the pairs gives; pairs of a sample with itself are left out.
+
+    sums[g, h, b]: sum of kernel b over all pairs of group g with group h, for g = h in both orders.
+    rows[m, h, i]: sum of mixture m over pairs of row i with group h.
+    forms[m, f]: sum over pairs in both orders of signs[f, i] signs[f, j] times mixture m.
+    """
+
+    sums: Floats
+    rows: Floats
+    forms: Floats
+
+
+def samples(value: Any, name: str) -> NDArray[Any]:
+    """Return samples as a 2-D array of float32 or float64 that holds numbers only."""
+    array = _validate.real_values(_dispatch.to_numpy(value, name), name)
+    if array.ndim != 2:
+        hint = f"; pass {name}.reshape(len({name}), -1)" if array.ndim > 2 else f"; pass {name}[:, None]"
+        raise ValueError(
+            f"{name} must be 2-D, (n_samples, n_features), got shape {array.shape}{hint if array.ndim else ''}"
+        )
+    if not array.shape[0] or not array.shape[1]:
+        raise ValueError(f"{name} must hold at least one sample of at least one feature, got shape {array.shape}")
+    dtype = np.float32 if array.dtype in (np.float16, np.float32) else np.float64
+    return np.asarray(_validate.finite(np.asarray(array, dtype=dtype), name))
+
+
+def same_features(x: NDArray[Any], y: NDArray[Any], names: tuple[str, str] = ("x", "y")) -> None:
+    """Raise unless both have the same number of features."""
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same number of features, got {x.shape[1]} and {y.shape[1]}"
+        )
+
+
+def pool(groups: Sequence[NDArray[Any]], measure: int, module: ModuleType, shift: Any = None) -> Pool:
+    """Lay out groups of samples; `shift` replaces their mean as what is subtracted."""
+    dtype = np.result_type(*groups)
+    n_features = groups[0].shape[1]
+    sizes = tuple(len(group) for group in groups)
+    if shift is None:
+        shift = np.zeros(n_features) if measure == PRODUCT else _centre(groups)
+    with np.errstate(over="ignore"):
+        reach = max(float(np.max(np.abs(group.max(initial=0)))) for group in groups) + max(
+            float(np.max(np.abs(group.min(initial=0)))) for group in groups
+        )
+    if reach > 1e140:
+        raise ValueError(f"samples reach {reach:.3g}: their squares exceed float64; scale them down")
+    direct = n_features <= MOST_DIRECT
+    if direct or not 1e-12 < reach < 1e15:  # squares in float32 would overflow or vanish
+        dtype = np.dtype(np.float64)
+    starts = np.concatenate(([0], np.cumsum([_padded(size) for size in sizes])))
+    n_rows = int(starts[-1]) + PADDING
+    norms = np.zeros(n_rows)
+    z = np.zeros((n_features + PADDING, n_rows)) if direct else aligned((n_rows, _padded(n_features)), dtype)
+    for group, start in zip(groups, starts, strict=False):
+        end = start + len(group)
+        if direct:
+            z[:n_features, start:end] = (group - shift).T
+        else:
+            module.centre(np.ascontiguousarray(group, dtype), shift.astype(dtype), z[start:end], norms[start:end])
+            z[end : end + 2 * PADDING] = 0
+    tiles = [
+        (g, start + cut, start + min(cut + TILE, size))
+        for g, (start, size) in enumerate(zip(starts, sizes, strict=False))
+        for cut in range(0, size, TILE)
+    ]
+    owner, first, end = np.array(tiles, np.int64).T
+    return Pool(
+        z,
+        norms,
+        sizes,
+        tuple(starts[:-1].tolist()),
+        n_features,
+        direct,
+        np.stack([first, end], axis=1),
+        np.ascontiguousarray(owner),
+    )
+
+
+def _padded(n: int) -> int:
+    return -(-n // PADDING) * PADDING
+
+
+def _centre(groups: Sequence[NDArray[Any]]) -> Floats:
+    """About the mean of all samples: anything near it serves, because distances do not depend on it."""
+    n = sum(len(group) for group in groups)
+    means = [group.mean(axis=0) * (len(group) / n) for group in groups]
+    return np.asarray(np.sum(means, axis=0, dtype=np.float64))
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An empty array that starts on a cache line, so that no vector is read from two."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    offset = -raw.ctypes.data % 64
+    return np.asarray(raw[offset : offset + size].view(dtype).reshape(shape))
+
+
+def run(
+    samples: Pool,
+    f: Functions,
+    module: ModuleType,
+    *,
+    wanted: Any = None,
+    mixes: Floats | None = None,
+    rows: bool = False,
+    signs: NDArray[np.int8] | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Totals:
+    """One pass over the pairs of samples.
+
+    wanted[g, h] says whether pairs of groups g <= h count (default: all); `mixes` (n_mixes, n_bandwidths) are the
+    mixtures of kernels that `rows` and the quadratic forms of `signs` (n_forms, n_rows) are made of; `shard` (k, m) is
+    the k-th of m parts of the pass.
+    """
+    groups = len(samples.sizes)
+    wanted = np.ones((groups, groups), np.int32) if wanted is None else np.asarray(wanted, np.int32)
+    n_mixes = 0 if mixes is None else len(mixes)
+    n_forms = 0 if signs is None else len(signs)
+    totals = Totals(
+        np.zeros((groups, groups, f.scales.size)),
+        np.zeros((n_mixes if rows else 0, groups, samples.norms.size)),
+        np.zeros((n_mixes, n_forms)),
+    )
+    most = _CHUNKS if rows or n_forms else 16 * _CHUNKS
+    for chunks in _calls(samples, most, shard, 1 + n_forms * n_mixes / samples.n_features):
+        part = module.pass_over_pairs(samples, f, chunks, wanted, mixes, rows, signs)
+        for total, more in ((totals.sums, part.sums), (totals.rows, part.rows), (totals.forms, part.forms)):
+            total += more
+    return totals
+
+
+def _calls(samples: Pool, most: int, shard: tuple[int, int], work: float) -> Iterator[Ints]:
+    """Tile rows in chunks of about equal work, as many at a time as one native call should take: (n_chunks, 2)."""
+    n_tiles = samples.tile_group.size
+    area = np.cumsum(np.arange(n_tiles, 0, -1))
+    ends = np.unique(np.searchsorted(area, area[-1] * np.arange(1, min(most, n_tiles) + 1) / min(most, n_tiles)) + 1)
+    ends = np.minimum(ends, n_tiles)
+    chunks = np.stack([np.concatenate(([0], ends[:-1])), ends], axis=1)[shard[0] :: shard[1]]
+    products = samples.n**2 / 2 * max(samples.n_features, 16) * work
+    n_calls = max(1, min(len(chunks), round(products / shard[1] / _PRODUCTS_PER_CALL)))
+    for part in np.array_split(chunks, n_calls):
+        if len(part):
+            yield np.ascontiguousarray(part, dtype=np.int64)
+
+
+def sums_of_chunks(parts: NDArray[Any]) -> Floats:
+    """Add partial sums, one chunk after the other, whichever thread made them."""
+    return np.asarray(parts.sum(axis=0))
