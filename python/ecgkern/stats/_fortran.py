@@ -71,7 +71,7 @@ def gradient(
     slopes = np.zeros((n_threads, TILE, STRIP), dtype)
     gradients = np.empty((n_threads, TILE, samples.n_features + PADDING))
     sums = np.empty((len(samples.tiles), groups, groups))
-    result = out if out.dtype == dtype else np.empty(out.shape, dtype)
+    result = out if out.dtype == dtype else np.zeros(out.shape, dtype)
     _GRADIENT[dtype](
         int(samples.direct), f.measure, f.function, int(with_diagonal), f.exponent, f.coef0, samples.z.T,
         samples.columns().T, samples.norms, samples.tiles.T, samples.tile_group, factors.T, f.scales, f.squarings,

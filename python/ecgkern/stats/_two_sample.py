@@ -418,7 +418,8 @@ def mmdagg(
     weights : {"uniform", "centred", "increasing", "decreasing"}
         Weights of the bandwidths: equal, or falling by 1/rank from the middle one, the largest or the smallest.
     n_resamples : (int, int), default (2000, 2000)
-        Resamples for the quantiles and for the correction of the level.
+        Resamples for the quantiles and for the correction of the level. The first has to be many times the number of
+        single tests over alpha, or no p-value can be small enough.
     n_bisect : int, default 50
         Bisection steps for the correction.
     method : {"wild_bootstrap", "permutation"}, optional
