@@ -116,11 +116,11 @@ contains
 
     !> Derivatives by every sample of a weighted sum of kernels over pairs, and the sums of the kernels per tile row.
     subroutine gradient_f32(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
-            n_threads, direct, measure, form, with_diagonal, exponent, coef0, z, columns, norms, tiles, tile_group, &
-            factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+            n_part, n_threads, direct, measure, form, with_diagonal, exponent, coef0, first, z, columns, norms, tiles, &
+            tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
         !f2py threadsafe
         integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
-        integer(i64), intent(in) :: n_threads
+        integer(i64), intent(in) :: n_part, n_threads, first
         integer(i32), intent(in) :: direct, measure, form, with_diagonal
         real(f64), intent(in) :: exponent, coef0
         real(f32), intent(in) :: z(n1, n2), columns(c1, c2)
@@ -131,19 +131,20 @@ contains
         real(f64), intent(in) :: weights(n_scales)
         real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
         real(f32), intent(inout) :: slopes(n_strip, 120, n_threads)
-        real(f64), intent(inout) :: sums(n_groups, n_groups, n_tiles)
+        real(f64), intent(inout) :: sums(n_groups, n_groups, n_part)
         real(f32), intent(inout) :: out(n_out, n_samples)
 
-        call differentiate_pairs_f32(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, z, columns, &
-            norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+        call differentiate_pairs_f32(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, first, z, &
+            columns, norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, &
+            out)
     end subroutine gradient_f32
 
     subroutine gradient_f64(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
-            n_threads, direct, measure, form, with_diagonal, exponent, coef0, z, columns, norms, tiles, tile_group, &
-            factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+            n_part, n_threads, direct, measure, form, with_diagonal, exponent, coef0, first, z, columns, norms, tiles, &
+            tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
         !f2py threadsafe
         integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
-        integer(i64), intent(in) :: n_threads
+        integer(i64), intent(in) :: n_part, n_threads, first
         integer(i32), intent(in) :: direct, measure, form, with_diagonal
         real(f64), intent(in) :: exponent, coef0
         real(f64), intent(in) :: z(n1, n2), columns(c1, c2)
@@ -154,11 +155,12 @@ contains
         real(f64), intent(in) :: weights(n_scales)
         real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
         real(f64), intent(inout) :: slopes(n_strip, 120, n_threads)
-        real(f64), intent(inout) :: sums(n_groups, n_groups, n_tiles)
+        real(f64), intent(inout) :: sums(n_groups, n_groups, n_part)
         real(f64), intent(inout) :: out(n_out, n_samples)
 
-        call differentiate_pairs_f64(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, z, columns, &
-            norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+        call differentiate_pairs_f64(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, first, z, &
+            columns, norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, &
+            out)
     end subroutine gradient_f64
 
 end module stats

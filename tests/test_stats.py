@@ -772,7 +772,7 @@ def test_torch_tensors_in_torch_tensors_out(backend):
     assert isinstance(mmd_witness(tx, tx, ty, bandwidth=4.0, backend=backend), torch.Tensor)
     assert mmd(tx, ty, bandwidth=4.0).item() == mmd(x, y, bandwidth=4.0)
     assert isinstance(MMDReference(tx).mmd2(ty), torch.Tensor)
-    with pytest.raises(TypeError, match="one library, but x is torch, y is numpy|one library"):
+    with pytest.raises(TypeError, match="one library, but x is torch, y is numpy"):
         mmd2(tx, y)
     with pytest.raises(TypeError, match=r"x requires grad.*x\.detach"):
         mmd2(tx.clone().requires_grad_(), ty)

@@ -62,21 +62,17 @@ def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> No
 
 
 def gradient(
-    samples: Pool, f: Functions, weights: Floats, factors: Floats, with_diagonal: bool, out: NDArray[Any]
-) -> Floats:
-    """Write d(value)/d(sample) to out (n_rows, n_features); return the sums of the mixture over pairs of groups."""
-    groups, dtype = len(samples.sizes), samples.z.dtype
-    n_threads = min(len(samples.tiles), _threads.threads_for(samples.n**2))
+    samples: Pool, columns: Any, f: Functions, part: slice, weights: Any, factors: Any, with_diagonal: bool,
+    sums: Floats, out: NDArray[Any],
+) -> None:  # fmt: skip
+    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums."""
+    dtype = samples.z.dtype
+    n_threads = min(len(sums), _threads.threads_for(samples.n**2))
     scratch = np.empty((n_threads, TILE, TILE))
     slopes = np.zeros((n_threads, TILE, STRIP), dtype)
     gradients = np.empty((n_threads, TILE, samples.n_features + PADDING))
-    sums = np.empty((len(samples.tiles), groups, groups))
-    result = out if out.dtype == dtype else np.zeros(out.shape, dtype)
     _GRADIENT[dtype](
-        int(samples.direct), f.measure, f.function, int(with_diagonal), f.exponent, f.coef0, samples.z.T,
-        samples.columns().T, samples.norms, samples.tiles.T, samples.tile_group, factors.T, f.scales, f.squarings,
-        weights, scratch.T, slopes.T, gradients.T, sums.T, result.T,
+        int(samples.direct), f.measure, f.function, int(with_diagonal), f.exponent, f.coef0, part.start, samples.z.T,
+        columns.T, samples.norms, samples.tiles.T, samples.tile_group, factors.T, f.scales, f.squarings, weights,
+        scratch.T, slopes.T, gradients.T, sums.T, out.T,
     )  # fmt: skip
-    if result is not out:
-        out[...] = result
-    return sums_of_chunks(sums)

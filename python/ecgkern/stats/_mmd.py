@@ -317,6 +317,9 @@ def estimate(
     n, m = len(problem.x), len(problem.y)
     if estimator not in ("unbiased", "biased"):
         same_number(problem, estimator)
+    if problem.kernel.name == "linear":  # MMD² does not change when both are moved, and its sums then do not cancel
+        shift = (problem.x.sum(axis=0, dtype=np.float64) + problem.y.sum(axis=0, dtype=np.float64)) / (n + m)
+        problem = replace(problem, x=problem.x - shift, y=problem.y - shift)
     least = {"biased": 1, "block": 1}.get(estimator, 2)
     if min(n, m) < least:
         too_few(estimator, n, m)
@@ -786,8 +789,8 @@ def mmd2_grad(
     less = 1 if estimator == "unbiased" else 0
     factors = np.array([[1 / (n * (n - less)), -1 / (n * m)], [-1 / (n * m), 1 / (m * (m - less))]])
     pool = problem.pool()
-    out = np.empty((pool.norms.size, problem.x.shape[1]), problem.dtype)
-    sums = problem.module.gradient(pool, problem.functions, problem.mixture(), factors, not less, out)
+    sums, out = _pool.gradient(pool, problem.functions, problem.module, problem.mixture(), factors, not less)
+    out = out.astype(problem.dtype, copy=False)
     value = combine(sums, traces(problem), n, m, estimator)
     return (
         problem.scalar(value),

@@ -81,12 +81,11 @@ def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> No
 
 
 def gradient(
-    samples: Pool, f: Functions, weights: Floats, factors: Floats, with_diagonal: bool, out: NDArray[Any]
-) -> Floats:
-    """Write d(value)/d(sample) to out (n_rows, n_features); return the sums of the mixture over pairs of groups."""
-    groups, dtype = len(samples.sizes), samples.z.dtype
-    columns = samples.columns()
-    sums = np.zeros((len(samples.tiles), groups, groups))
+    samples: Pool, columns: Any, f: Functions, part: slice, weights: Any, factors: Any, with_diagonal: bool,
+    sums: Floats, out: NDArray[Any],
+) -> None:  # fmt: skip
+    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums."""
+    dtype = samples.z.dtype
     close = CLOSE[dtype]
 
     def work(first: int, end: int) -> None:
@@ -95,13 +94,12 @@ def gradient(
         slopes[:] = 0
         gradients = np.empty((TILE, samples.n_features + PADDING))
         _differentiate(
-            first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, with_diagonal, samples.z,
-            columns, samples.norms, samples.tiles, samples.tile_group, factors, f.scales, f.squarings, weights, tile,
-            slopes, gradients, sums, out,
+            part.start, first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, with_diagonal,
+            samples.z, columns, samples.norms, samples.tiles, samples.tile_group, factors, f.scales, f.squarings,
+            weights, tile, slopes, gradients, sums, out,
         )  # fmt: skip
 
-    _threads.run_ranges(len(samples.tiles), _threads.threads_for(samples.n**2), work)
-    return sums_of_chunks(sums)
+    _threads.run_ranges(len(sums), _threads.threads_for(samples.n**2), work)
 
 
 @jit
@@ -445,13 +443,13 @@ def _sum_forms(a, b, signs, layers, spread_signs, forms):  # type: ignore[no-unt
 
 @jit
 def _differentiate(  # type: ignore[no-untyped-def]
-    first_tile, end_tile, direct, measure, function, exponent, coef0, close, with_diagonal, z, columns, norms, tiles,
-    tile_group, factors, scales, squarings, weights, v, slopes, gradients, sums, out,
+    offset, first_tile, end_tile, direct, measure, function, exponent, coef0, close, with_diagonal, z, columns, norms,
+    tiles, tile_group, factors, scales, squarings, weights, v, slopes, gradients, sums, out,
 ):  # fmt: skip
     n_tiles, n_features = tiles.shape[0], out.shape[1]
     row_sums, k, mixture, slope = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
     for t in range(first_tile, end_tile):
-        a, g = tiles[t], tile_group[t]
+        a, g = tiles[offset + t], tile_group[offset + t]
         n = a[1] - a[0]
         gradients[:] = 0.0
         row_sums[:] = 0.0

@@ -74,16 +74,23 @@ def _measures(samples: Pool, i: slice, j: slice, measure: int) -> Floats:
 
 
 def gradient(
-    samples: Pool, f: Functions, weights: Floats, factors: Floats, with_diagonal: bool, out: NDArray[Any]
-) -> Floats:
-    """Write d(value)/d(sample) to out (n_rows, n_features) and return the sums of the mixture over pairs of groups.
+    samples: Pool,
+    columns: NDArray[Any],
+    f: Functions,
+    part: slice,
+    weights: Floats,
+    factors: Floats,
+    with_diagonal: bool,
+    sums: Floats,
+    out: NDArray[Any],
+) -> None:
+    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums.
 
-    value = sum of factors[g, h] k(i, j) over all pairs in both orders, k the mixture with these weights.
+    `ecgkern.stats._pool.gradient` says of what; `columns` are the samples, transposed.
     """
     groups = len(samples.sizes)
-    z = samples.rows().astype(np.float64)
-    sums = np.zeros((groups, groups))
-    for g, (first, end) in zip(samples.tile_group, samples.tiles, strict=True):
+    z = columns[: samples.n_features].T.astype(np.float64)
+    for t, (g, (first, end)) in enumerate(zip(samples.tile_group[part], samples.tiles[part], strict=True)):
         i = slice(first, end)
         grad = np.zeros((end - first, samples.n_features))
         for h in range(groups):
@@ -95,7 +102,7 @@ def gradient(
                 diagonal = np.arange(end - first), np.arange(first, end) - j.start
                 k[diagonal] = 0.0
                 slope[diagonal] *= with_diagonal
-            sums[g, h] += k.sum()
+            sums[t, g, h] = k.sum()
             if f.measure == SQUARED:
                 grad += 4.0 * (slope.sum(axis=1, keepdims=True) * z[i] - slope @ z[j])
             elif f.measure == PRODUCT:
@@ -103,4 +110,3 @@ def gradient(
             else:
                 grad += 2.0 * np.stack([w @ np.sign(row - z[j]) for w, row in zip(slope, z[i], strict=True)])
         out[i] = grad
-    return sums

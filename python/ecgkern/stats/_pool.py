@@ -209,7 +209,33 @@ def run(
         part = module.pass_over_pairs(samples, f, chunks, wanted, mixes, rows, signs)
         for total, more in ((totals.sums, part.sums), (totals.rows, part.rows), (totals.forms, part.forms)):
             total += more
+    _in_range(totals.sums)
     return totals
+
+
+def _in_range(sums: Floats) -> None:
+    if not np.isfinite(sums).all():
+        raise ValueError("the kernel exceeds float64 for these samples: scale them down, or lower degree or gamma")
+
+
+def gradient(
+    samples: Pool, f: Functions, module: ModuleType, weights: Floats, factors: Floats, with_diagonal: bool
+) -> tuple[Floats, NDArray[Any]]:
+    """Sums of the mixture over pairs of different samples, per pair of groups, and the derivatives by every row.
+
+    The derivatives are those of the sum over all pairs in both orders of factors[g, h] times the mixture; with_diagonal
+    says whether pairs of a sample with itself count.
+    """
+    columns = samples.columns()
+    groups, n_tiles = len(samples.sizes), len(samples.tiles)
+    out = np.zeros((samples.norms.size, samples.n_features), samples.z.dtype)
+    sums = np.zeros((n_tiles, groups, groups))
+    step = max(1, int(_PRODUCTS_PER_CALL / (2.0 * TILE * samples.n * samples.n_features)))
+    for first in range(0, n_tiles, step):
+        part = slice(first, min(first + step, n_tiles))
+        module.gradient(samples, columns, f, part, weights, factors, with_diagonal, sums[part], out)
+    _in_range(sums)
+    return sums_of_chunks(sums), out
 
 
 def _calls(samples: Pool, most: int, shard: tuple[int, int], work: float) -> Iterator[Ints]:
