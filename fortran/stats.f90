@@ -1,18 +1,30 @@
-!> How far two samples of signals are apart: sums of kernels over pairs of samples, and what is made of them. The
-!> routines that Python calls; the arithmetic, once for both precisions, is in stats_pairs.inc.
+!> How far two samples are apart: the routines that Python calls. The arithmetic is in stats_kernels.f90 and, once for
+!> both precisions, in stats_pairs.inc and stats_series.inc. Arguments arrive checked (python/ecgkern/stats).
 !>
-!> Samples of one or more groups stand in z, a column each, padded by zeros (direct: features stand in columns). Tiles
-!> are ranges of samples of one group. Arguments arrive checked (python/ecgkern/stats).
+!> Kernels k between pairs of samples: samples of one or more groups stand in z, a column each, padded by zeros (direct:
+!> features stand in columns), and are cut into tiles, ranges of samples of one group. Pairs of tiles give sums of k,
+!> row sums, quadratic forms and gradients.
+!>
+!> Kolmogorov-Smirnov, feature by feature, with the empirical distribution functions F1 and F2 of two sorted samples:
+!>   largest = max over pooled values v of F1(v) - F2(v),  smallest = min of the same, each with the first v it is at,
+!> values of the first sample being looked at before those of the second.
+!>
+!> Dynamic time warping of x(:, i) and y(:, j), vectors over the dimensions:
+!>   D(i, j) = |x(:, i) - y(:, j)|**2 + min(D(i - 1, j), D(i, j - 1), D(i - 1, j - 1)),  D(0, 0) = 0,  distance = D(n,
+!> m), within the band -max(0, n - m) - window < j - i < max(0, m - n) + window.
 module stats
     use kinds, only: f32, f64, i8, i32, i64
+    use lattice_paths, only: share_outside
     use stats_pairs_f32, only: centre_rows_f32 => centre_rows, sum_pairs_f32 => sum_pairs, &
         measure_block_f32 => measure_block, differentiate_pairs_f32 => differentiate_pairs
     use stats_pairs_f64, only: centre_rows_f64 => centre_rows, sum_pairs_f64 => sum_pairs, &
         measure_block_f64 => measure_block, differentiate_pairs_f64 => differentiate_pairs
+    use stats_series_f32, only: merge_samples_f32 => merge_samples, warp_pairs_f32 => warp_pairs
+    use stats_series_f64, only: merge_samples_f64 => merge_samples, warp_pairs_f64 => warp_pairs
     implicit none
     private
     public :: centre_f32, centre_f64, pass_over_pairs_f32, pass_over_pairs_f64, measures_f32, measures_f64, &
-        gradient_f32, gradient_f64
+        gradient_f32, gradient_f64, ks_merge_f32, ks_merge_f64, ks_paths, dtw_f32, dtw_f64
 
 contains
 
@@ -162,5 +174,67 @@ contains
             columns, norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, &
             out)
     end subroutine gradient_f64
+
+    !> A column of first and of second is one feature, sorted, free of NaN, and followed by one value more: +inf after
+    !> first, NaN after second. scratch holds n_first + n_second counts for each of 4 features.
+    subroutine ks_merge_f32(n_features, n_first, n_second, n_counts, first, second, scratch, largest, smallest, &
+            at_largest, at_smallest)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_features, n_first, n_second, n_counts
+        real(f32), intent(in) :: first(n_first, n_features), second(n_second, n_features)
+        integer(i32), intent(inout) :: scratch(n_counts, 4)
+        real(f64), intent(inout) :: largest(n_features), smallest(n_features)
+        real(f32), intent(inout) :: at_largest(n_features), at_smallest(n_features)
+
+        call merge_samples_f32(first, second, scratch, largest, smallest, at_largest, at_smallest)
+    end subroutine ks_merge_f32
+
+    subroutine ks_merge_f64(n_features, n_first, n_second, n_counts, first, second, scratch, largest, smallest, &
+            at_largest, at_smallest)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_features, n_first, n_second, n_counts
+        real(f64), intent(in) :: first(n_first, n_features), second(n_second, n_features)
+        integer(i32), intent(inout) :: scratch(n_counts, 4)
+        real(f64), intent(inout) :: largest(n_features), smallest(n_features)
+        real(f64), intent(inout) :: at_largest(n_features), at_smallest(n_features)
+
+        call merge_samples_f64(first, second, scratch, largest, smallest, at_largest, at_smallest)
+    end subroutine ks_merge_f64
+
+    !> share(k) is the exact probability of a difference of at least height(k)/lcm(n1, n2) under the null hypothesis,
+    !> g being the greatest common divisor of n1 and n2.
+    subroutine ks_paths(n_heights, n_scratch, n_threads, two_sided, n1, n2, g, height, scratch, share)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_heights, n_scratch, n_threads, n1, n2, g
+        integer(i32), intent(in) :: two_sided
+        integer(i64), intent(in) :: height(n_heights)
+        real(f64), intent(inout) :: scratch(n_scratch, 2, n_threads), share(n_heights)
+
+        call share_outside(two_sided /= 0, n1, n2, g, height, scratch, share)
+    end subroutine ks_paths
+
+    !> distance has n_x*n_y values with all_pairs, pairs with the same x together, else n_x = n_y values. scratch holds,
+    !> for each of 16 pairs and of dims dimensions, both signals, and a row of length_y + 1 sums.
+    subroutine dtw_f32(dims, length_x, length_y, n_x, n_y, n_pairs, n_scratch, n_threads, all_pairs, window, x, y, &
+            scratch, distance)
+        !f2py threadsafe
+        integer(i64), intent(in) :: dims, length_x, length_y, n_x, n_y, n_pairs, n_scratch, n_threads, window
+        integer(i32), intent(in) :: all_pairs
+        real(f32), intent(in) :: x(dims, length_x, n_x), y(dims, length_y, n_y)
+        real(f64), intent(inout) :: scratch(n_scratch, n_threads), distance(n_pairs)
+
+        call warp_pairs_f32(all_pairs /= 0, window, x, y, scratch, distance)
+    end subroutine dtw_f32
+
+    subroutine dtw_f64(dims, length_x, length_y, n_x, n_y, n_pairs, n_scratch, n_threads, all_pairs, window, x, y, &
+            scratch, distance)
+        !f2py threadsafe
+        integer(i64), intent(in) :: dims, length_x, length_y, n_x, n_y, n_pairs, n_scratch, n_threads, window
+        integer(i32), intent(in) :: all_pairs
+        real(f64), intent(in) :: x(dims, length_x, n_x), y(dims, length_y, n_y)
+        real(f64), intent(inout) :: scratch(n_scratch, n_threads), distance(n_pairs)
+
+        call warp_pairs_f64(all_pairs /= 0, window, x, y, scratch, distance)
+    end subroutine dtw_f64
 
 end module stats

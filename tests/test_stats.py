@@ -935,8 +935,8 @@ def test_bad_samples_of_the_aggregated_test(call, error, message):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: mmd2(GOOD, GOOD, estimator="best"), ValueError, "estimator must be one of unbiased, .*got 'best'"),
-        (lambda: mmd2(GOOD, GOOD, precision="tf32"), ValueError, "precision must be one of highest"),
+        (lambda: mmd2(GOOD, GOOD, estimator="best"), ValueError, "estimator must be one of 'unbiased', .*got 'best'"),
+        (lambda: mmd2(GOOD, GOOD, precision="tf32"), ValueError, "precision must be one of 'highest'"),
         (lambda: mmd2(GOOD, GOOD[:2], estimator="paired"), ValueError, "paired estimator needs as many.*3 and 2"),
         (
             lambda: mmd2(GOOD, GOOD, estimator="block", block_size=4),
@@ -958,8 +958,12 @@ def test_bad_samples_of_the_aggregated_test(call, error, message):
         (lambda: kernel_sums(GOOD, GOOD, shard=(2, 2)), ValueError, "k from 0 to m - 1"),
         (lambda: kernel_sums(GOOD, GOOD, shard=3), ValueError, "shard must be two integers"),
         (lambda: kernel_sums(GOOD, GOOD, shard=(-1, 2)), ValueError, "shard must be two integers"),
-        (lambda: mmd2_grad(GOOD, GOOD, estimator="linear"), ValueError, "estimator must be one of unbiased, biased"),
-        (lambda: mmd_test(GOOD, GOOD, method="bootstrap"), ValueError, "method must be one of permutation"),
+        (
+            lambda: mmd2_grad(GOOD, GOOD, estimator="linear"),
+            ValueError,
+            "estimator must be one of 'unbiased', 'biased'",
+        ),
+        (lambda: mmd_test(GOOD, GOOD, method="bootstrap"), ValueError, "method must be one of 'permutation'"),
         (
             lambda: mmd_test(GOOD, GOOD, estimator="linear"),
             ValueError,
@@ -992,10 +996,10 @@ def test_bad_samples_of_the_aggregated_test(call, error, message):
         (lambda: mmdagg(GOOD, GOOD, kernels="gaussian"), ValueError, "kernels must be a sequence of names"),
         (lambda: mmdagg(GOOD, GOOD, kernels=("energy",)), ValueError, "energy has none"),
         (lambda: mmdagg(GOOD, GOOD, n_resamples=100), ValueError, "n_resamples must be two integers"),
-        (lambda: mmdagg(GOOD, GOOD, weights="equal"), ValueError, "weights must be one of uniform"),
+        (lambda: mmdagg(GOOD, GOOD, weights="equal"), ValueError, "weights must be one of 'uniform'"),
         (lambda: mmdagg(GOOD, GOOD[:2], method="wild_bootstrap"), ValueError, "as many samples"),
         (lambda: kid(GOOD, GOOD), ValueError, "subset_size must be from 2 to .*subsets=None"),
-        (lambda: median_bandwidth(GOOD, metric="cosine"), ValueError, "metric must be one of euclidean, cityblock"),
+        (lambda: median_bandwidth(GOOD, metric="cosine"), ValueError, "metric must be one of 'euclidean', 'cityblock'"),
         (lambda: median_bandwidth(GOOD, subsample=0), ValueError, "subsample must be from 1"),
         (
             lambda: mmd_witness(GOOD[:, :1], GOOD, GOOD),

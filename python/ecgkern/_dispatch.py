@@ -192,3 +192,16 @@ def from_numpy(array: np.ndarray, library: str) -> Any:
 
         return torch.from_numpy(array)
     return array
+
+
+def scalar_or_array(array: np.ndarray, library: str) -> Any:
+    """As `from_numpy`, but of no dimensions a NumPy scalar, as SciPy returns it."""
+    return array[()] if library == "numpy" else from_numpy(np.asarray(array), library)
+
+
+def require_scipy(module: str, what: str) -> Any:
+    """Import a module of SciPy, which only some functions need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ImportError(f'{what} needs SciPy: pip install "ecgkern[stats]"') from None

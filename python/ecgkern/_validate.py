@@ -64,6 +64,60 @@ def real_values(value: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def float_values(value: Any, name: str) -> NDArray[Any]:
+    """Return an array of at least one dimension: float32 kept, every other real type as float64."""
+    array = np.atleast_1d(np.asarray(real_values(value, name)))
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+        wide = (array > 2**53) | (array < -(2**53)) if array.dtype.kind == "i" else array > 2**53
+        if wide.any():
+            raise ValueError(f"{name} must hold integers that float64 holds, up to 2**53, got {_first(array, wide)}")
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def no_nan(array: Array, name: str) -> Array:
+    """Return `array` unless it holds NaN."""
+    bad = np.isnan(array)
+    if bad.any():
+        raise ValueError(f"{name} must not hold NaN, got {_first(array, bad)} ({int(bad.sum())} such values)")
+    return array
+
+
+def not_empty(array: Array, name: str) -> Array:
+    """Return `array` unless it holds no values."""
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got shape {array.shape}")
+    return array
+
+
+def choice(value: Any, name: str, options: tuple[str, ...]) -> str:
+    """Return one of the strings in `options`."""
+    if not (isinstance(value, str) and value in options):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}; got {value!r}")
+    return value
+
+
+def axis_index(value: Any, ndim: int, name: str = "axis") -> int:
+    """Return an axis of an array with `ndim` dimensions as a number from 0."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if not -ndim <= number < ndim:
+        raise ValueError(f"{name} must be from {-ndim} to {ndim - 1} for {ndim} dimensions, got {number}")
+    return number % ndim
+
+
+def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that all of these broadcast to."""
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the shapes of {' and '.join(shapes)} must broadcast, got {found}") from None
+
+
 def finite(array: Array, name: str) -> Array:
     """Return `array` unless it holds NaN or infinity."""
     with np.errstate(all="ignore"):

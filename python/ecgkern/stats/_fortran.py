@@ -76,3 +76,41 @@ def gradient(
         columns.T, samples.norms, samples.tiles.T, samples.tile_group, factors.T, f.scales, f.squarings, weights,
         scratch.T, slopes.T, gradients.T, sums.T, out.T,
     )  # fmt: skip
+
+
+# ---- Kolmogorov-Smirnov and dynamic time warping: fortran/stats_series.inc -------------------------------------------
+
+_KS_LANES, _DTW_LANES = 4, 16  # ks_lanes and dtw_lanes there
+_MERGE = {np.dtype(np.float32): _kernels.ks_merge_f32, np.dtype(np.float64): _kernels.ks_merge_f64}
+_WARP = {np.dtype(np.float32): _kernels.dtw_f32, np.dtype(np.float64): _kernels.dtw_f64}
+
+
+def ks_merge(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    largest: NDArray[np.float64],
+    smallest: NDArray[np.float64],
+    at_largest: NDArray[Any],
+    at_smallest: NDArray[Any],
+) -> None:
+    """Write, for each row, the largest and smallest F1 - F2 and where they are; the rows end with a sentinel."""
+    scratch = np.empty((_KS_LANES, first.shape[1] + second.shape[1]), np.int32)
+    _MERGE[first.dtype](first.T, second.T, scratch.T, largest, smallest, at_largest, at_smallest)
+
+
+def ks_paths(n1: int, n2: int, heights: NDArray[np.int64], two_sided: bool) -> NDArray[np.float64]:
+    """Return the share of the lattice paths to (n1, n2) that leave a strip, for each of its half-widths."""
+    share = np.empty(heights.size)
+    n_threads = min(heights.size, _threads.threads_for(heights.size * (n1 + n2)))
+    scratch = np.empty((n_threads, 2, n1 + 3))
+    _kernels.ks_paths(int(two_sided), n1, n2, int(np.gcd(n1, n2)), heights, scratch.T, share)
+    return share
+
+
+def dtw(x: NDArray[Any], y: NDArray[Any], all_pairs: bool, window: int, distance: NDArray[np.float64]) -> None:
+    """Write the sums of squared differences for pairs of rows (n, length, dims), or for all pairs."""
+    n_groups = -(-distance.size // _DTW_LANES)
+    n_threads = min(n_groups, _threads.threads_for(distance.size * x.shape[1] * y.shape[1]))
+    per_pair = x.shape[1] * x.shape[2] + y.shape[1] * y.shape[2] + y.shape[1] + 1
+    scratch = np.empty((n_threads, _DTW_LANES * per_pair))
+    _WARP[x.dtype](int(all_pairs), window, x.T, y.T, scratch.T, distance)

@@ -81,8 +81,7 @@ class Problem:
 
     def scalar(self, value: float) -> Any:
         """A result in the caller's precision and library."""
-        result = np.asarray(value, self.dtype)
-        return result[()] if self.library == "numpy" else _dispatch.from_numpy(result, self.library)
+        return _dispatch.scalar_or_array(np.asarray(value, self.dtype), self.library)
 
 
 def check(x: Any, y: Any, kernel: Any, bandwidth: Any, weights: Any, backend: str | None) -> Problem:
@@ -96,12 +95,6 @@ def check(x: Any, y: Any, kernel: Any, bandwidth: Any, weights: Any, backend: st
     if bandwidths is None:
         bandwidths = np.array([median_of((x, y), found, module)])
     return Problem(x, y, found, bandwidths, _kernels.checked_weights(weights, bandwidths.size), module, library)
-
-
-def chosen(value: Any, name: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-    return str(value)
 
 
 def kernel_sums(
@@ -304,8 +297,8 @@ def mmd2(
     >>> round(float(mmd2(x, y, kernel="energy", estimator="biased")), 4)  # squared energy distance
     0.4429
     """
-    chosen(estimator, "estimator", ESTIMATORS)
-    chosen(precision, "precision", PRECISIONS)
+    _validate.choice(estimator, "estimator", ESTIMATORS)
+    _validate.choice(precision, "precision", PRECISIONS)
     problem = check(x, y, kernel, bandwidth, weights, backend)
     return problem.scalar(estimate(problem, estimator, block_size, n_subdiagonals))
 
@@ -553,7 +546,7 @@ def median_bandwidth(
     >>> median_bandwidth([[0.0], [1.0], [3.0]])  # distances 1, 2, 3
     2.0
     """
-    chosen(metric, "metric", ("euclidean", "cityblock"))
+    _validate.choice(metric, "metric", ("euclidean", "cityblock"))
     _dispatch.array_library(x=x, y=y)
     module = _dispatch.load("stats", backend)
     groups = [_pool.samples(x, "x")]
@@ -781,7 +774,7 @@ def mmd2_grad(
     >>> grad_x.round(4).ravel().tolist(), grad_y.round(4).ravel().tolist()
     ([0.4545, -1.0451], [1.0451, -0.4545])
     """
-    chosen(estimator, "estimator", ("unbiased", "biased"))
+    _validate.choice(estimator, "estimator", ("unbiased", "biased"))
     problem = check(x, y, kernel, bandwidth, weights, backend)
     n, m = len(problem.x), len(problem.y)
     if estimator == "unbiased" and min(n, m) < 2:

@@ -1,4 +1,4 @@
-"""The stats kernels in Numba: the algorithms of fortran/stats_pairs.inc and stats_products.inc, which explain them.
+"""The stats kernels in Numba: the algorithms of fortran/stats_*.inc and stats_kernels.f90, which explain them.
 
 The functions release the GIL and work on a range of items, so that `_threads.run_ranges` can spread them over threads.
 """
@@ -562,3 +562,183 @@ def _add_signs(columns, a, start, end, slopes, n_features, gradients):  # type: 
                 difference = here - columns[_u(f), _u(j)]
                 w += slopes[_u(i), _u(j - start)] * ((difference > 0) - (difference < 0))
             gradients[i, f] += w
+
+
+# ---- Kolmogorov-Smirnov and dynamic time warping ---------------------------------------------------------------------
+
+_BLOCK = 64  # differences compared in vector code before any is looked at
+
+
+def ks_merge(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    largest: NDArray[np.float64],
+    smallest: NDArray[np.float64],
+    at_largest: NDArray[Any],
+    at_smallest: NDArray[Any],
+) -> None:
+    """Write, for each row, the largest and smallest F1 - F2 and where they are; the rows end with a sentinel."""
+    _merge_samples(first, second, largest, smallest, at_largest, at_smallest)
+
+
+def ks_paths(n1: int, n2: int, heights: NDArray[np.int64], two_sided: bool) -> NDArray[np.float64]:
+    """Return the share of the lattice paths to (n1, n2) that leave a strip, for each of its half-widths."""
+    share = np.empty(heights.size)
+    g = int(np.gcd(n1, n2))
+
+    def work(first: int, end: int) -> None:
+        _share_outside(first, end, two_sided, n1, n2, n1 // g, n2 // g, heights, share)
+
+    _threads.run_ranges(heights.size, _threads.threads_for(heights.size * (n1 + n2)), work)
+    return share
+
+
+def dtw(x: NDArray[Any], y: NDArray[Any], all_pairs: bool, window: int, distance: NDArray[np.float64]) -> None:
+    """Write the sums of squared differences for pairs of rows (n, length, dims), or for all pairs."""
+
+    def work(first: int, end: int) -> None:
+        _warp_pairs(first, end, all_pairs, window, x, y, distance)
+
+    n_threads = _threads.threads_for(distance.size * x.shape[1] * y.shape[1])
+    _threads.run_ranges(distance.size, n_threads, work)
+
+
+@jit
+def _merge_samples(first, second, largest, smallest, at_largest, at_smallest):  # type: ignore[no-untyped-def]
+    n1, n2 = first.shape[1] - 1, second.shape[1] - 1
+    not_above, below = np.empty((2, n1 + 1), np.int32), np.empty((2, n2 + 1), np.int32)
+    for begin in range(0, first.shape[0], 2):
+        pair = (begin, min(begin + 1, first.shape[0] - 1))
+        a0, b0, a1, b1 = first[pair[0]], second[pair[0]], first[pair[1]], second[pair[1]]
+        i0, j0, i1, j1 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)  # unsigned: none counts from the end
+        for _ in range(n1 + n2):  # two features side by side, and no branch, which would be guessed wrong half the time
+            not_above[0, i0], below[0, j0] = j0, i0
+            not_above[1, i1], below[1, j1] = j1, i1
+            from_b0, from_b1 = np.uint64(b0[j0] <= a0[i0]), np.uint64(b1[j1] <= a1[i1])
+            j0 += from_b0
+            j1 += from_b1
+            i0 += np.uint64(1) - from_b0
+            i1 += np.uint64(1) - from_b1
+        for k, f in enumerate(pair):
+            _largest_difference(f, first[f], n2, not_above[k], largest, at_largest)
+            _smallest_difference(f, first[f], second[f], not_above[k], below[k], smallest, at_smallest)
+
+
+@jit
+def _largest_difference(f, a, n2, not_above, largest, at_largest):  # type: ignore[no-untyped-def]
+    n1 = a.size - 1
+    extreme, negative = n1 * n2 + 1, 2.0
+    for begin in range(0, n1, _BLOCK):
+        end = min(begin + _BLOCK, n1)
+        if _lowest(not_above, n1, -n2, begin, end) > extreme:
+            continue
+        for i in range(begin, end):
+            scaled = n1 * not_above[i] - n2 * (i + 1)
+            if scaled <= extreme:
+                difference = not_above[i] / n2 - (i + 1) / n1
+                if scaled < extreme or difference < negative:
+                    extreme, negative, at_largest[f] = scaled, difference, a[i]
+    largest[f] = 0.0 - negative  # and not -negative, which may be -0.0
+
+
+@jit
+def _smallest_difference(f, a, b, not_above, below, smallest, at_smallest):  # type: ignore[no-untyped-def]
+    n1, n2 = a.size - 1, b.size - 1
+    extreme, lowest = n1 * n2 + 1, 2.0
+    for begin in range(0, n1, _BLOCK):
+        end = min(begin + _BLOCK, n1)
+        if _lowest(not_above, -n1, n2, begin, end) > extreme:
+            continue
+        for i in range(begin, end):
+            scaled = n2 * (i + 1) - n1 * not_above[i]
+            if scaled <= extreme and (i == n1 - 1 or a[i] < a[i + 1]):
+                difference = (i + 1) / n1 - not_above[i] / n2
+                if scaled < extreme or difference < lowest:
+                    extreme, lowest, at_smallest[f] = scaled, difference, a[i]
+    for begin in range(0, n2, _BLOCK):
+        end = min(begin + _BLOCK, n2)
+        if _lowest(below, n2, -n1, begin, end) > extreme:
+            continue
+        for j in range(begin, end):
+            scaled = n2 * below[j] - n1 * (j + 1)
+            if scaled <= extreme and (below[j] == n1 or a[below[j]] > b[j]):
+                difference = below[j] / n1 - (j + 1) / n2
+                if scaled < extreme or difference < lowest:
+                    extreme, lowest, at_smallest[f] = scaled, difference, b[j]
+    smallest[f] = lowest
+
+
+@jit
+def _lowest(counts, per_count, per_index, begin, end):  # type: ignore[no-untyped-def]
+    lowest = per_count * counts[begin] + per_index * (begin + 1)
+    for k in range(begin, end):
+        lowest = min(lowest, per_count * counts[k] + per_index * (k + 1))
+    return lowest
+
+
+@jit
+def _share_outside(first, end, two_sided, n1, n2, step2, step1, heights, share):  # type: ignore[no-untyped-def]
+    before, after = np.empty(n1 + 3), np.empty(n1 + 3)  # the entry of i is at i + 1
+    for k in range(first, end):
+        height = heights[k]
+        before[:], after[:] = 1.0, 1.0
+        before[1] = 0.0
+        inside = True
+        for s in range(1, n1 + n2 + 1):
+            low = max(0, s - n2)
+            if two_sided and step2 * s >= height:
+                low = max(low, (step2 * s - height) // (step1 + step2) + 1)
+            high = min(n1, s, (step2 * s + height - 1) // (step1 + step2))
+            if low > high:
+                inside = False
+                break
+            for i in range(low, high + 1):
+                after[i + 1] = (i * before[i] + (s - i) * before[i + 1]) / s
+            after[low] = 1.0
+            after[high + 2] = 1.0
+            before, after = after, before
+        share[k] = before[n1 + 1] if inside else 1.0
+
+
+@jit
+def _warp_pairs(first, end, all_pairs, window, x, y, distance):  # type: ignore[no-untyped-def]
+    """By diagonals i + j = s, where nothing depends on anything: LLVM takes long loops, not lanes of a few pairs."""
+    n, m, dims = x.shape[1], y.shape[1], x.shape[2]
+    xs, ys = np.empty((dims, n + 1)), np.empty((dims, m))  # x[i - 1] at i; y backwards, so that both ascend with i
+    cost, before, last, current = np.empty(n + 2), np.empty(n + 2), np.empty(n + 2), np.empty(n + 2)
+    back, ahead = max(0, n - m) + window - 1, max(0, m - n) + window - 1
+    for pair in range(first, end):
+        xs[:, 1:] = x[pair // y.shape[0] if all_pairs else pair].T
+        ys[:, ::-1] = y[pair % y.shape[0] if all_pairs else pair].T
+        before[:], last[:] = np.inf, np.inf
+        before[0] = 0.0
+        for s in range(2, n + m + 1):
+            low = max(1, s - m, (s - ahead + 1) // 2)
+            high = min(n, s - 1, (s + back) // 2)
+            start, count = np.uintp(low), np.uintp(max(0, high - low + 1))
+            for d in range(dims):
+                _add_squares(cost, xs[d], ys[d], start, np.uintp(m - s + low), count, d == 0)
+            _extend_paths(current, cost, before, last, start, count)
+            current[low - 1] = np.inf
+            current[high + 1] = np.inf
+            before, last, current = last, current, before
+        distance[pair] = last[n]
+
+
+@_inlined
+def _add_squares(cost, x, y, start, start_y, count, anew):  # type: ignore[no-untyped-def]
+    if anew:
+        for k in range(count):
+            cost[start + k] = (x[start + k] - y[start_y + k]) ** 2
+    else:
+        for k in range(count):
+            cost[start + k] += (x[start + k] - y[start_y + k]) ** 2
+
+
+@_inlined
+def _extend_paths(current, cost, before, last, start, count):  # type: ignore[no-untyped-def]
+    one = np.uintp(1)
+    for k in range(count):
+        up, left, diagonal = last[start + k - one], last[start + k], before[start + k - one]
+        best = up if up < left else left
+        current[start + k] = cost[start + k] + (diagonal if diagonal < best else best)

@@ -110,3 +110,73 @@ def gradient(
             else:
                 grad += 2.0 * np.stack([w @ np.sign(row - z[j]) for w, row in zip(slope, z[i], strict=True)])
         out[i] = grad
+
+
+# ---- Kolmogorov-Smirnov and dynamic time warping ---------------------------------------------------------------------
+
+
+def ks_merge(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    largest: NDArray[np.float64],
+    smallest: NDArray[np.float64],
+    at_largest: NDArray[Any],
+    at_smallest: NDArray[Any],
+) -> None:
+    """Write, for each row, the largest and smallest F1 - F2 and where they are; the rows end with a sentinel."""
+    n1, n2 = first.shape[1] - 1, second.shape[1] - 1
+    pooled = np.concatenate([first[:, :-1], second[:, :-1]], axis=1)
+    order = np.argsort(pooled, axis=1, kind="stable")
+    ascending = np.take_along_axis(pooled, order, axis=1)
+    # Counts are taken at the last of equal values.
+    at = np.broadcast_to(np.arange(n1 + n2), pooled.shape).copy()
+    at[:, :-1][ascending[:, 1:] == ascending[:, :-1]] = n1 + n2
+    at = np.minimum.accumulate(at[:, ::-1], axis=1)[:, ::-1]
+    of_first = np.take_along_axis(np.cumsum(order < n1, axis=1), at, axis=1)
+    difference = np.empty(pooled.shape)
+    np.put_along_axis(difference, order, of_first / n1 - (at + 1 - of_first) / n2, axis=1)
+    for choose, value, place in (
+        (np.argmax, largest, at_largest),
+        (np.argmin, smallest, at_smallest),
+    ):
+        index = choose(difference, axis=1)[:, None]
+        value[:] = np.take_along_axis(difference, index, axis=1)[:, 0]
+        place[:] = np.take_along_axis(pooled, index, axis=1)[:, 0]
+
+
+def ks_paths(n1: int, n2: int, heights: NDArray[np.int64], two_sided: bool) -> NDArray[np.float64]:
+    """Return the share of the lattice paths to (n1, n2) that leave a strip, for each of its half-widths.
+
+    By diagonals i + j = s: p(i, j) = (i p(i - 1, j) + j p(i, j - 1)) / s inside the strip and 1 outside.
+    """
+    g = np.gcd(n1, n2)
+    i = np.arange(n1 + 1)
+    share = np.zeros((heights.size, n1 + 1))
+    share[:, 1:] = 1.0
+    for s in range(1, n1 + n2 + 1):
+        excess = (n2 // g) * i - (n1 // g) * (s - i)
+        outside = (np.abs(excess) if two_sided else excess) >= heights[:, None]
+        share[:, 1:] = (i[1:] * share[:, :-1] + (s - i[1:]) * share[:, 1:]) / s
+        share[outside] = 1.0
+    return share[:, -1]
+
+
+def dtw(x: NDArray[Any], y: NDArray[Any], all_pairs: bool, window: int, distance: NDArray[np.float64]) -> None:
+    """Write the sums of squared differences for pairs of rows (n, length, dims), or for all pairs."""
+    n, m = x.shape[1], y.shape[1]
+    back, ahead = max(0, n - m) + window - 1, max(0, m - n) + window - 1
+    for p in range(distance.size):
+        a, b = (x[p // len(y)], y[p % len(y)]) if all_pairs else (x[p], y[p])
+        with np.errstate(over="ignore"):  # a square beyond float64 is infinite, on every backend
+            cost = ((a[:, None].astype(np.float64) - b) ** 2).sum(axis=-1)
+        offset = np.arange(m) - np.arange(n)[:, None]
+        cost[(offset < -back) | (offset > ahead)] = np.inf
+        # before[i] and last[i] are D(i, j) on the diagonals i + j = s - 2 and s - 1.
+        before, last = np.full(n + 1, np.inf), np.full(n + 1, np.inf)
+        before[0] = 0.0
+        for s in range(2, n + m + 1):
+            i = np.arange(max(1, s - m), min(n, s - 1) + 1)
+            current = np.full(n + 1, np.inf)
+            current[i] = cost[i - 1, s - i - 1] + np.minimum(before[i - 1], np.minimum(last[i - 1], last[i]))
+            before, last = last, current
+        distance[p] = last[n]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern import _dispatch
+from ecgkern import _dispatch, _validate
 from ecgkern.stats import _kernels, _mmd, _pool, _two_sample
 from ecgkern.stats._kernels import Kernel
 from ecgkern.stats._mmd import Problem
@@ -84,7 +84,7 @@ class MMDReference:
 
     def mmd2(self, y: Any, *, estimator: str = "unbiased") -> Any:
         """Return the MMD² of the reference and `y`, the "unbiased" or "biased" estimate; as :func:`mmd2`."""
-        _mmd.chosen(estimator, "estimator", ("unbiased", "biased"))
+        _validate.choice(estimator, "estimator", ("unbiased", "biased"))
         problem = self._problem(y)
         n, m = len(self._x), len(problem.y)
         if estimator == "unbiased" and min(n, m) < 2:

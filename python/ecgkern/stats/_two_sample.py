@@ -181,7 +181,7 @@ def mmd_test(
     >>> pvalue
     0.001
     """
-    _mmd.chosen(method, "method", tuple(_ESTIMATORS))
+    _validate.choice(method, "method", tuple(_ESTIMATORS))
     estimator = _ESTIMATORS[method][0] if estimator is None else estimator
     if estimator not in _ESTIMATORS[method]:
         raise ValueError(
@@ -470,13 +470,13 @@ def mmdagg(
         first, second = (_validate.positive_integer(v, "n_resamples") for v in n_resamples)
     except (TypeError, ValueError):
         raise ValueError(f"n_resamples must be two integers above 0, got {n_resamples!r}") from None
-    shares = _mmd.chosen(weights, "weights", tuple(_SHARES))
+    shares = _validate.choice(weights, "weights", tuple(_SHARES))
     problems = [_mmd.check(x, y, _with_bandwidth(name), 1.0, None, backend) for name in kernels]
     n, m = len(problems[0].x), len(problems[0].y)
     if min(n, m) < 2:
         raise ValueError(f"x and y must hold at least two samples each, got {n} and {m}")
     method = ("wild_bootstrap" if n == m else "permutation") if method is None else method
-    _mmd.chosen(method, "method", ("wild_bootstrap", "permutation"))
+    _validate.choice(method, "method", ("wild_bootstrap", "permutation"))
     if method == "wild_bootstrap":
         _mmd.same_number(problems[0], "paired")
     generator = np.random.default_rng(rng)
