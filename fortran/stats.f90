@@ -10,8 +10,8 @@
 !> values of the first sample being looked at before those of the second.
 !>
 !> Dynamic time warping of x(:, i) and y(:, j), vectors over the dimensions:
-!>   D(i, j) = |x(:, i) - y(:, j)|**2 + min(D(i - 1, j), D(i, j - 1), D(i - 1, j - 1)),  D(0, 0) = 0,  distance = D(n,
-!> m), within the band -max(0, n - m) - window < j - i < max(0, m - n) + window.
+!>   D(i, j) = |x(:, i) - y(:, j)|**2 + min(D(i - 1, j), D(i, j - 1), D(i - 1, j - 1)),  D(0, 0) = 0,
+!> distance = D(n, m), within the band -max(0, n - m) - window < j - i < max(0, m - n) + window.
 module stats
     use kinds, only: f32, f64, i8, i32, i64
     use lattice_paths, only: share_outside
