@@ -16,15 +16,17 @@ module stats
     use kinds, only: f32, f64, i8, i32, i64
     use lattice_paths, only: share_outside
     use stats_pairs_f32, only: centre_rows_f32 => centre_rows, sum_pairs_f32 => sum_pairs, &
-        measure_block_f32 => measure_block, differentiate_pairs_f32 => differentiate_pairs
+        measure_block_f32 => measure_block, differentiate_pairs_f32 => differentiate_pairs, &
+        add_panel_f32 => add_slopes
     use stats_pairs_f64, only: centre_rows_f64 => centre_rows, sum_pairs_f64 => sum_pairs, &
-        measure_block_f64 => measure_block, differentiate_pairs_f64 => differentiate_pairs
+        measure_block_f64 => measure_block, differentiate_pairs_f64 => differentiate_pairs, &
+        add_panel_f64 => add_slopes
     use stats_series_f32, only: merge_samples_f32 => merge_samples, warp_pairs_f32 => warp_pairs
     use stats_series_f64, only: merge_samples_f64 => merge_samples, warp_pairs_f64 => warp_pairs
     implicit none
     private
     public :: centre_f32, centre_f64, pass_over_pairs_f32, pass_over_pairs_f64, measures_f32, measures_f64, &
-        gradient_f32, gradient_f64, ks_merge_f32, ks_merge_f64, ks_paths, dtw_f32, dtw_f64
+        slopes_f32, slopes_f64, add_slopes_f32, add_slopes_f64, ks_merge_f32, ks_merge_f64, ks_paths, dtw_f32, dtw_f64
 
 contains
 
@@ -126,54 +128,77 @@ contains
         call measure_block_f64(direct /= 0, measure, z, norms, a, b, scratch, v)
     end subroutine measures_f64
 
-    !> Derivatives by every sample of a weighted sum of kernels over pairs, and the sums of the kernels per tile row.
-    subroutine gradient_f32(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
-            n_part, n_threads, direct, measure, form, with_diagonal, exponent, coef0, first, z, columns, norms, tiles, &
-            tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+    !> Derivatives of the kernel between the samples of two panels, tiles a(1) .. a(2) - 1 and b(1) .. b(2) - 1, counted
+    !> from 0, and their transpose.
+    subroutine slopes_f32(n1, n2, n_samples, n_tiles, n_scales, width, height, n_transposed, m_transposed, n_a, n_b, &
+            n_threads, direct, measure, form, with_diagonal, exponent, coef0, factor, z, norms, tiles, a, b, scales, &
+            squarings, weights, scratch, slopes, transposed, sums)
         !f2py threadsafe
-        integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
-        integer(i64), intent(in) :: n_part, n_threads, first
+        integer(i64), intent(in) :: n1, n2, n_samples, n_tiles, n_scales, width, height, n_transposed, m_transposed
+        integer(i64), intent(in) :: n_a, n_b, n_threads
         integer(i32), intent(in) :: direct, measure, form, with_diagonal
-        real(f64), intent(in) :: exponent, coef0
-        real(f32), intent(in) :: z(n1, n2), columns(c1, c2)
+        real(f64), intent(in) :: exponent, coef0, factor
+        real(f32), intent(in) :: z(n1, n2)
         real(f64), intent(in) :: norms(n_samples)
-        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
-        real(f64), intent(in) :: factors(n_groups, n_groups), scales(n_scales)
+        integer(i64), intent(in) :: tiles(2, n_tiles), a(2), b(2)
+        real(f64), intent(in) :: scales(n_scales)
         integer(i64), intent(in) :: squarings(n_scales)
         real(f64), intent(in) :: weights(n_scales)
-        real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
-        real(f32), intent(inout) :: slopes(n_strip, 120, n_threads)
-        real(f64), intent(inout) :: sums(n_groups, n_groups, n_part)
-        real(f32), intent(inout) :: out(n_out, n_samples)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads)
+        real(f32), intent(inout) :: slopes(width, height), transposed(n_transposed, m_transposed)
+        real(f64), intent(inout) :: sums(n_b, n_a)
 
-        call differentiate_pairs_f32(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, first, z, &
-            columns, norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, &
-            out)
-    end subroutine gradient_f32
+        call differentiate_pairs_f32(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, factor, z, &
+            norms, tiles, a, b, scales, squarings, weights, scratch, slopes, transposed, sums)
+    end subroutine slopes_f32
 
-    subroutine gradient_f64(n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient, &
-            n_part, n_threads, direct, measure, form, with_diagonal, exponent, coef0, first, z, columns, norms, tiles, &
-            tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, out)
+    subroutine slopes_f64(n1, n2, n_samples, n_tiles, n_scales, width, height, n_transposed, m_transposed, n_a, n_b, &
+            n_threads, direct, measure, form, with_diagonal, exponent, coef0, factor, z, norms, tiles, a, b, scales, &
+            squarings, weights, scratch, slopes, transposed, sums)
         !f2py threadsafe
-        integer(i64), intent(in) :: n1, n2, c1, c2, n_samples, n_tiles, n_groups, n_scales, n_out, n_strip, n_gradient
-        integer(i64), intent(in) :: n_part, n_threads, first
+        integer(i64), intent(in) :: n1, n2, n_samples, n_tiles, n_scales, width, height, n_transposed, m_transposed
+        integer(i64), intent(in) :: n_a, n_b, n_threads
         integer(i32), intent(in) :: direct, measure, form, with_diagonal
-        real(f64), intent(in) :: exponent, coef0
-        real(f64), intent(in) :: z(n1, n2), columns(c1, c2)
+        real(f64), intent(in) :: exponent, coef0, factor
+        real(f64), intent(in) :: z(n1, n2)
         real(f64), intent(in) :: norms(n_samples)
-        integer(i64), intent(in) :: tiles(2, n_tiles), tile_group(n_tiles)
-        real(f64), intent(in) :: factors(n_groups, n_groups), scales(n_scales)
+        integer(i64), intent(in) :: tiles(2, n_tiles), a(2), b(2)
+        real(f64), intent(in) :: scales(n_scales)
         integer(i64), intent(in) :: squarings(n_scales)
         real(f64), intent(in) :: weights(n_scales)
-        real(f64), intent(inout) :: scratch(120, 120, n_threads), gradients(n_gradient, 120, n_threads)
-        real(f64), intent(inout) :: slopes(n_strip, 120, n_threads)
-        real(f64), intent(inout) :: sums(n_groups, n_groups, n_part)
-        real(f64), intent(inout) :: out(n_out, n_samples)
+        real(f64), intent(inout) :: scratch(120, 120, n_threads)
+        real(f64), intent(inout) :: slopes(width, height), transposed(n_transposed, m_transposed)
+        real(f64), intent(inout) :: sums(n_b, n_a)
 
-        call differentiate_pairs_f64(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, first, z, &
-            columns, norms, tiles, tile_group, factors, scales, squarings, weights, scratch, slopes, gradients, sums, &
-            out)
-    end subroutine gradient_f64
+        call differentiate_pairs_f64(direct /= 0, measure, form, exponent, coef0, with_diagonal /= 0, factor, z, &
+            norms, tiles, a, b, scales, squarings, weights, scratch, slopes, transposed, sums)
+    end subroutine slopes_f64
+
+    !> What the samples first .. first + n - 1 add to the gradients of samples first_i .. first_i + n_i - 1, counted
+    !> from 0.
+    subroutine add_slopes_f32(width, height, c1, c2, n_samples, n_features, n_threads, signs, first_i, n_i, first, n, &
+            slopes, columns, row_sums, gradients)
+        !f2py threadsafe
+        integer(i64), intent(in) :: width, height, c1, c2, n_samples, n_features, n_threads, first_i, n_i, first, n
+        integer(i32), intent(in) :: signs
+        real(f32), intent(in) :: slopes(width, height), columns(c1, c2)
+        real(f64), intent(inout) :: row_sums(n_samples)
+        real(f32), intent(inout) :: gradients(n_features, n_samples)
+
+        call add_panel_f32(n_threads, signs /= 0, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
+    end subroutine add_slopes_f32
+
+    subroutine add_slopes_f64(width, height, c1, c2, n_samples, n_features, n_threads, signs, first_i, n_i, first, n, &
+            slopes, columns, row_sums, gradients)
+        !f2py threadsafe
+        integer(i64), intent(in) :: width, height, c1, c2, n_samples, n_features, n_threads, first_i, n_i, first, n
+        integer(i32), intent(in) :: signs
+        real(f64), intent(in) :: slopes(width, height), columns(c1, c2)
+        real(f64), intent(inout) :: row_sums(n_samples)
+        real(f64), intent(inout) :: gradients(n_features, n_samples)
+
+        call add_panel_f64(n_threads, signs /= 0, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
+    end subroutine add_slopes_f64
 
     !> A column of first and of second is one feature, sorted, free of NaN, and followed by one value more: +inf after
     !> first, NaN after second. scratch holds n_first + n_second counts for each of 4 features.

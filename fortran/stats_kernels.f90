@@ -24,7 +24,7 @@ module stats_pairs_f32
     !$ use omp_lib, only: omp_get_thread_num
     implicit none
     private
-    public :: centre_rows, sum_pairs, measure_block, differentiate_pairs
+    public :: centre_rows, sum_pairs, measure_block, differentiate_pairs, add_slopes
     include "stats_pairs.inc"
 end module stats_pairs_f32
 
@@ -34,7 +34,7 @@ module stats_pairs_f64
     !$ use omp_lib, only: omp_get_thread_num
     implicit none
     private
-    public :: centre_rows, sum_pairs, measure_block, differentiate_pairs
+    public :: centre_rows, sum_pairs, measure_block, differentiate_pairs, add_slopes
     include "stats_pairs.inc"
 end module stats_pairs_f64
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 import ecgkern._fortran as extension
 from ecgkern import _threads
-from ecgkern.stats._kernels import Functions
-from ecgkern.stats._pool import FORMS, PADDING, STRIP, TILE, Pool, Totals, sums_of_chunks
+from ecgkern.stats._kernels import CITYBLOCK, Functions
+from ecgkern.stats._pool import FORMS, TILE, Pool, Totals, sums_of_chunks
 
 Floats = NDArray[np.float64]
 
@@ -16,7 +16,8 @@ _kernels = extension.stats
 _CENTRE = {np.dtype(np.float32): _kernels.centre_f32, np.dtype(np.float64): _kernels.centre_f64}
 _PASS = {np.dtype(np.float32): _kernels.pass_over_pairs_f32, np.dtype(np.float64): _kernels.pass_over_pairs_f64}
 _MEASURES = {np.dtype(np.float32): _kernels.measures_f32, np.dtype(np.float64): _kernels.measures_f64}
-_GRADIENT = {np.dtype(np.float32): _kernels.gradient_f32, np.dtype(np.float64): _kernels.gradient_f64}
+_SLOPES = {np.dtype(np.float32): _kernels.slopes_f32, np.dtype(np.float64): _kernels.slopes_f64}
+_ADD_SLOPES = {np.dtype(np.float32): _kernels.add_slopes_f32, np.dtype(np.float64): _kernels.add_slopes_f64}
 
 
 def centre(x: NDArray[Any], shift: NDArray[Any], z: NDArray[Any], norms: Floats) -> None:
@@ -61,20 +62,27 @@ def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> No
     )
 
 
-def gradient(
-    samples: Pool, columns: Any, f: Functions, part: slice, weights: Any, factors: Any, with_diagonal: bool,
-    sums: Floats, out: NDArray[Any],
-) -> None:  # fmt: skip
-    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums."""
-    dtype = samples.z.dtype
-    n_threads = min(len(sums), _threads.threads_for(samples.n**2))
-    scratch = np.empty((n_threads, TILE, TILE))
-    slopes = np.zeros((n_threads, TILE, STRIP), dtype)
-    gradients = np.empty((n_threads, TILE, samples.n_features + PADDING))
-    _GRADIENT[dtype](
-        int(samples.direct), f.measure, f.function, int(with_diagonal), f.exponent, f.coef0, part.start, samples.z.T,
-        columns.T, samples.norms, samples.tiles.T, samples.tile_group, factors.T, f.scales, f.squarings, weights,
-        scratch.T, slopes.T, gradients.T, sums.T, out.T,
+def slopes(
+    samples: Pool, f: Functions, a: tuple[int, int], b: tuple[int, int], weights: Floats, factor: float,
+    with_diagonal: bool, slopes: NDArray[Any], transposed: NDArray[Any],
+) -> Floats:  # fmt: skip
+    """Write factor f'(v) between the samples of tiles a and b, and the transpose; return the sums of f per pair."""
+    sums = np.empty((a[1] - a[0], b[1] - b[0]))
+    scratch = np.empty((min(sums.size, _threads.threads_for(slopes.size)), TILE, TILE))
+    _SLOPES[samples.z.dtype](
+        int(samples.direct), f.measure, f.function, int(with_diagonal), f.exponent, f.coef0, factor, samples.z.T,
+        samples.norms, samples.tiles.T, a, b, f.scales, f.squarings, weights, scratch.T, slopes.T, transposed.T, sums.T,
+    )  # fmt: skip
+    return sums
+
+
+def add_slopes(
+    measure: int, rows: slice, others: slice, slopes: NDArray[Any], columns: NDArray[Any], row_sums: Floats, out: Any
+) -> None:
+    """Add sums over the samples j of `others`, of w_ij z_j (or w_ij times a sign) to out and of w_ij to row_sums."""
+    _ADD_SLOPES[out.dtype](
+        _threads.threads_for(slopes.size), int(measure == CITYBLOCK), rows.start, rows.stop - rows.start, others.start,
+        others.stop - others.start, slopes.T, columns.T, row_sums, out.T,
     )  # fmt: skip
 
 

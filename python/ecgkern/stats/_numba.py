@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ecgkern import _threads
 from ecgkern._numba_math import exp2, jit
 from ecgkern.stats import _kernels
-from ecgkern.stats._kernels import CITYBLOCK, LOG2_E, PRODUCT, SQUARED, Functions
+from ecgkern.stats._kernels import CITYBLOCK, LOG2_E, SQUARED, Functions
 from ecgkern.stats._numpy import CLOSE
-from ecgkern.stats._pool import FORMS, PADDING, STRIP, TILE, Pool, Totals, aligned, sums_of_chunks
+from ecgkern.stats._pool import FORMS, PADDING, TILE, Pool, Totals, aligned, sums_of_chunks
 
 Floats = NDArray[np.float64]
 
 DEPTH_IN_DTYPE = 1024
+FEATURES = 200  # of the columns that gradients take together
 LN_2 = 1.0 / LOG2_E
 _u = np.uintp
 _i64, _f64 = np.int64, np.float64
@@ -80,26 +81,38 @@ def measures(samples: Pool, i: slice, j: slice, measure: int, out: Floats) -> No
     _threads.run_ranges(across * -(-out.shape[0] // TILE), _threads.threads_for(out.size), work)
 
 
-def gradient(
-    samples: Pool, columns: Any, f: Functions, part: slice, weights: Any, factors: Any, with_diagonal: bool,
-    sums: Floats, out: NDArray[Any],
-) -> None:  # fmt: skip
-    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums."""
-    dtype = samples.z.dtype
-    close = CLOSE[dtype]
+def slopes(
+    samples: Pool, f: Functions, a: tuple[int, int], b: tuple[int, int], weights: Floats, factor: float,
+    with_diagonal: bool, slopes: NDArray[Any], transposed: NDArray[Any],
+) -> Floats:  # fmt: skip
+    """Write factor f'(v) between the samples of tiles a and b, and the transpose; return the sums of f per pair."""
+    sums = np.zeros((a[1] - a[0], b[1] - b[0]))
+    close = CLOSE[samples.z.dtype]
 
     def work(first: int, end: int) -> None:
-        tile = np.empty((TILE, TILE))
-        slopes = aligned((TILE, STRIP), dtype)
-        slopes[:] = 0
-        gradients = np.empty((TILE, samples.n_features + PADDING))
         _differentiate(
-            part.start, first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, with_diagonal,
-            samples.z, columns, samples.norms, samples.tiles, samples.tile_group, factors, f.scales, f.squarings,
-            weights, tile, slopes, gradients, sums, out,
+            first, end, samples.direct, f.measure, f.function, f.exponent, f.coef0, close, with_diagonal, factor,
+            samples.z, samples.norms, samples.tiles, a, b, f.scales, f.squarings, weights, slopes, transposed, sums,
         )  # fmt: skip
 
-    _threads.run_ranges(len(sums), _threads.threads_for(samples.n**2), work)
+    _threads.run_ranges(sums.size, min(sums.size, _threads.threads_for(slopes.size)), work)
+    return sums
+
+
+def add_slopes(
+    measure: int, rows: slice, others: slice, slopes: NDArray[Any], columns: NDArray[Any], row_sums: Floats, out: Any
+) -> None:
+    """Add sums over the samples j of `others`, of w_ij z_j (or w_ij times a sign) to out and of w_ij to row_sums."""
+    n, n_others = rows.stop - rows.start, others.stop - others.start
+    per_row = -(-out.shape[1] // FEATURES)
+
+    def work(first: int, end: int) -> None:
+        _add_slopes(
+            first, end, per_row, measure == CITYBLOCK, rows.start, n, others.start, n_others, slopes, columns, row_sums,
+            out,
+        )  # fmt: skip
+
+    _threads.run_ranges(per_row * -(-n // TILE), _threads.threads_for(slopes.size), work)
 
 
 @jit
@@ -174,8 +187,8 @@ def _products(differences, z, a, b, v):  # type: ignore[no-untyped-def]
     depth = z.shape[1]
     for k in range(0, depth, DEPTH_IN_DTYPE):
         end = min(k + DEPTH_IN_DTYPE, depth)
-        for i in range(0, a[1] - a[0], 4):
-            for j in range(0, b[1] - b[0], 5):
+        for j in range(0, b[1] - b[0], 5):
+            for i in range(0, a[1] - a[0], 4):
                 if k == 0:
                     for p in range(4):
                         for q in range(5):
@@ -443,50 +456,34 @@ def _sum_forms(a, b, signs, layers, spread_signs, forms):  # type: ignore[no-unt
 
 @jit
 def _differentiate(  # type: ignore[no-untyped-def]
-    offset, first_tile, end_tile, direct, measure, function, exponent, coef0, close, with_diagonal, z, columns, norms,
-    tiles, tile_group, factors, scales, squarings, weights, v, slopes, gradients, sums, out,
+    first, end, direct, measure, function, exponent, coef0, close, with_diagonal, factor, z, norms, tiles, a, b, scales,
+    squarings, weights, slopes, transposed, sums,
 ):  # fmt: skip
-    n_tiles, n_features = tiles.shape[0], out.shape[1]
-    row_sums, k, mixture, slope = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    for t in range(first_tile, end_tile):
-        a, g = tiles[offset + t], tile_group[offset + t]
-        n = a[1] - a[0]
-        gradients[:] = 0.0
-        row_sums[:] = 0.0
-        u = 0
-        while u < n_tiles:
-            h, last, start = tile_group[u], u, tiles[u, 0]
-            while last < min(u + STRIP // TILE, n_tiles) and tile_group[last] == h:
-                _measure_tile(direct, measure, close, z, norms, a, tiles[last], v)
-                _slopes_of_tile(
-                    function, exponent, coef0, a, tiles[last], with_diagonal, factors[g, h], scales, squarings, weights,
-                    v, tiles[last, 0] - start, sums[t, g], h, row_sums, k, mixture, slope, slopes,
-                )  # fmt: skip
-                last += 1
-            end = tiles[last - 1, 1]
-            slopes[:, end - start : end - start + PADDING] = 0
-            if measure == CITYBLOCK:
-                _add_signs(columns, a, start, end, slopes, n_features, gradients)
-            else:
-                length = -(-(end - start) // PADDING) * PADDING
-                for f in range(0, n_features, 5):
-                    for i in range(0, n, 4):
-                        _products_4_x_5(slopes, i, 0, columns, f, start, length, gradients, i, f)
-            u = last
-        for i in range(n):
-            for f in range(n_features):
-                if measure in (PRODUCT, CITYBLOCK):
-                    out[a[0] + i, f] = 2.0 * gradients[i, f]
-                else:
-                    out[a[0] + i, f] = 4.0 * (row_sums[i] * columns[f, a[0] + i] - gradients[i, f])
+    v, k, mixture, slope = np.empty((TILE, TILE)), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    for item in range(first, end):
+        s, t = item // (b[1] - b[0]), item % (b[1] - b[0])
+        of_a, of_b = tiles[a[0] + s], tiles[b[0] + t]
+        if a[0] == b[0] and t < s:
+            continue
+        _measure_tile(direct, measure, close, z, norms, of_a, of_b, v)
+        sums[s, t] = _slopes_of_tile(
+            function, exponent, coef0, of_a, of_b, with_diagonal, factor, scales, squarings, weights, v, k, mixture,
+            slope,
+        )  # fmt: skip
+        i, j = of_a[0] - tiles[a[0], 0], of_b[0] - tiles[b[0], 0]
+        n, m = of_a[1] - of_a[0], of_b[1] - of_b[0]
+        slopes[i : i + n, j : j + m] = v[:n, :m]
+        if a[0] != b[0]:
+            transposed[j : j + m, i : i + n] = v[:n, :m].T
+        elif s != t:
+            slopes[j : j + m, i : i + n] = v[:n, :m].T
 
 
 @jit
 def _slopes_of_tile(  # type: ignore[no-untyped-def]
-    function, exponent, coef0, a, b, with_diagonal, factor, scales, squarings, weights, v, offset, sums, h, row_sums,
-    k, mixture, slope, slopes,
-):  # fmt: skip
-    n = b[1] - b[0]
+    function, exponent, coef0, a, b, with_diagonal, factor, scales, squarings, weights, v, k, mixture, slope
+):
+    n, total = b[1] - b[0], 0.0
     for i in range(a[1] - a[0]):
         mixture[:] = 0.0
         slope[:] = 0.0
@@ -500,15 +497,11 @@ def _slopes_of_tile(  # type: ignore[no-untyped-def]
             mixture[i] = 0.0
             if not with_diagonal:
                 slope[i] = 0.0
-        total = row_sum = 0.0
         for j in range(n):
             total += mixture[_u(j)]
         for j in range(n):
-            slopes[_u(i), _u(offset + j)] = factor * slope[_u(j)]
-        for j in range(n):
-            row_sum += _f64(slopes[_u(i), _u(offset + j)])
-        sums[h] += total
-        row_sums[i] += row_sum
+            v[_u(i), _u(j)] = factor * slope[_u(j)]
+    return total
 
 
 @jit
@@ -553,15 +546,42 @@ def _add_slope(function, exponent, coef0, scale, weight, v, i, n, k, slope):  # 
 
 
 @jit
-def _add_signs(columns, a, start, end, slopes, n_features, gradients):  # type: ignore[no-untyped-def]
-    for i in range(a[1] - a[0]):
-        for f in range(n_features):
-            here = columns[f, a[0] + i]
+def _add_slopes(  # type: ignore[no-untyped-def]
+    first_item, end_item, per_row, signs, first_i, n, first, n_others, slopes, columns, row_sums, out
+):
+    length = -(-n_others // PADDING) * PADDING
+    c = np.empty((4, 5), out.dtype)
+    for item in range(first_item, end_item):
+        i_begin, k_begin = item // per_row * TILE, item % per_row * FEATURES
+        i_end, k_end = min(i_begin + TILE, n), min(k_begin + FEATURES, out.shape[1])
+        if k_begin == 0:
+            for i in range(i_begin, i_end):
+                total = 0.0
+                for j in range(n_others):
+                    total += _f64(slopes[_u(i), _u(j)])
+                row_sums[first_i + i] += total
+        if signs:
+            _add_signs(columns, first_i, i_begin, i_end, k_begin, k_end, first, n_others, slopes, out)
+            continue
+        for k in range(k_begin, k_end, 5):
+            for i in range(i_begin, i_end, 4):
+                c[:] = 0
+                _products_4_x_5(slopes, i, 0, columns, k, first, length, c, 0, 0)
+                for p in range(min(4, i_end - i)):
+                    for q in range(min(5, k_end - k)):
+                        out[first_i + i + p, k + q] += c[p, q]
+
+
+@jit
+def _add_signs(columns, first_i, i_begin, i_end, k_begin, k_end, first, n, slopes, out):  # type: ignore[no-untyped-def]
+    for i in range(i_begin, i_end):
+        for k in range(k_begin, k_end):
+            here = columns[k, first_i + i]
             w = 0.0
-            for j in range(start, end):
-                difference = here - columns[_u(f), _u(j)]
-                w += slopes[_u(i), _u(j - start)] * ((difference > 0) - (difference < 0))
-            gradients[i, f] += w
+            for j in range(n):
+                difference = here - columns[_u(k), _u(first + j)]
+                w += slopes[_u(i), _u(j)] * ((difference > 0) - (difference < 0))
+            out[first_i + i, k] += w
 
 
 # ---- Kolmogorov-Smirnov and dynamic time warping ---------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern.stats._kernels import CITYBLOCK, PRODUCT, SQUARED, Functions
+from ecgkern.stats._kernels import CITYBLOCK, PRODUCT, Functions
 from ecgkern.stats._pool import Pool, Totals
 
 Floats = NDArray[np.float64]
@@ -73,43 +73,50 @@ def _measures(samples: Pool, i: slice, j: slice, measure: int) -> Floats:
     return v
 
 
-def gradient(
+def slopes(
     samples: Pool,
-    columns: NDArray[Any],
     f: Functions,
-    part: slice,
+    a: tuple[int, int],
+    b: tuple[int, int],
     weights: Floats,
-    factors: Floats,
+    factor: float,
     with_diagonal: bool,
-    sums: Floats,
-    out: NDArray[Any],
-) -> None:
-    """Write derivatives by the samples of some tiles to out, and the sums of the mixture over their pairs to sums.
+    slopes: NDArray[Any],
+    transposed: NDArray[Any],
+) -> Floats:
+    """Write factor f'(v) between the samples of tiles a and b, and the transpose; return the sums of f per pair.
 
-    `ecgkern.stats._pool.gradient` says of what; `columns` are the samples, transposed.
+    Where a and b are one, sums below the diagonal are 0.
     """
-    groups = len(samples.sizes)
-    z = columns[: samples.n_features].T.astype(np.float64)
-    for t, (g, (first, end)) in enumerate(zip(samples.tile_group[part], samples.tiles[part], strict=True)):
-        i = slice(first, end)
-        grad = np.zeros((end - first, samples.n_features))
-        for h in range(groups):
-            j = samples.group(h)
-            v = _measures(samples, i, j, f.measure)
-            k = np.tensordot(weights, f.values(v), 1)
-            slope = factors[g, h] * np.tensordot(weights, f.slopes(v), 1)
-            if g == h:
-                diagonal = np.arange(end - first), np.arange(first, end) - j.start
-                k[diagonal] = 0.0
-                slope[diagonal] *= with_diagonal
-            sums[t, g, h] = k.sum()
-            if f.measure == SQUARED:
-                grad += 4.0 * (slope.sum(axis=1, keepdims=True) * z[i] - slope @ z[j])
-            elif f.measure == PRODUCT:
-                grad += 2.0 * slope @ z[j]
-            else:
-                grad += 2.0 * np.stack([w @ np.sign(row - z[j]) for w, row in zip(slope, z[i], strict=True)])
-        out[i] = grad
+    sums = np.zeros((a[1] - a[0], b[1] - b[0]))
+    for s, t in np.ndindex(sums.shape):
+        i, j = slice(*samples.tiles[a[0] + s]), slice(*samples.tiles[b[0] + t])
+        v = _measures(samples, i, j, f.measure)
+        k, slope = (np.tensordot(weights, values, 1) for values in (f.values(v), f.slopes(v)))
+        if i == j:
+            np.fill_diagonal(k, 0.0)
+            slope[np.diag_indices(len(slope))] *= with_diagonal
+        sums[s, t] = k.sum() if a != b or t >= s else 0.0
+        in_a, in_b = (
+            slice(part.start - samples.tiles[panel[0], 0], part.stop - samples.tiles[panel[0], 0])
+            for part, panel in ((i, a), (j, b))
+        )
+        slopes[in_a, in_b] = factor * slope
+        transposed[in_b, in_a] = factor * slope.T
+    return sums
+
+
+def add_slopes(
+    measure: int, rows: slice, others: slice, slopes: NDArray[Any], columns: NDArray[Any], row_sums: Floats, out: Any
+) -> None:
+    """Add sums over the samples j of `others`, of w_ij z_j (or w_ij times a sign) to out and of w_ij to row_sums."""
+    w = slopes[: rows.stop - rows.start, : others.stop - others.start].astype(np.float64)
+    z = columns[: out.shape[1]].T.astype(np.float64)
+    row_sums[rows] += w.sum(axis=1)
+    if measure == CITYBLOCK:
+        out[rows] += np.stack([w_i @ np.sign(z_i - z[others]) for w_i, z_i in zip(w, z[rows], strict=True)])
+    else:
+        out[rows] += w @ z[others]
 
 
 # ---- Kolmogorov-Smirnov and dynamic time warping ---------------------------------------------------------------------

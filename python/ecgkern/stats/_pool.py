@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
-from ecgkern.stats._kernels import PRODUCT, Functions
+from ecgkern.stats._kernels import PRODUCT, SQUARED, Functions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,8 +22,8 @@ Ints = NDArray[np.int64]
 # Samples of a tile: a multiple of the 4 x 5 products that are computed at once, and two tiles of 1000 float32 features
 # fit the second-level cache.
 TILE = 120
-# Tiles of one group that a gradient takes together, as long rows of products.
-STRIP = 4 * TILE
+# Tiles of one group that a gradient takes together: about 1000 samples, for long scalar products and 4 MB of slopes.
+PANEL = 8
 # Columns of signs whose quadratic forms are computed together.
 FORMS = 60
 # Up to so many features, differences are formed directly, in float64; beyond, from products.
@@ -224,18 +224,55 @@ def gradient(
     """Sums of the mixture over pairs of different samples, per pair of groups, and the derivatives by every row.
 
     The derivatives are those of the sum over all pairs in both orders of factors[g, h] times the mixture; with_diagonal
-    says whether pairs of a sample with itself count.
+    says whether pairs of a sample with itself count. For f(v) of v = |a - b|² and w = factor f'(v) the derivative by
+    sample i is 4 (sum_j w_ij z_i - sum_j w_ij z_j). The slopes w of two panels are computed once, for both.
     """
+    groups, dtype = len(samples.sizes), samples.z.dtype
     columns = samples.columns()
-    groups, n_tiles = len(samples.sizes), len(samples.tiles)
-    out = np.zeros((samples.norms.size, samples.n_features), samples.z.dtype)
-    sums = np.zeros((n_tiles, groups, groups))
-    step = max(1, int(_PRODUCTS_PER_CALL / (2.0 * TILE * samples.n * samples.n_features)))
-    for first in range(0, n_tiles, step):
-        part = slice(first, min(first + step, n_tiles))
-        module.gradient(samples, columns, f, part, weights, factors, with_diagonal, sums[part], out)
+    panels = _panels(samples)
+    longest = max(samples.tiles[end - 1, 1] - samples.tiles[first, 0] for first, end in panels)
+    slopes, transposed = (aligned((longest + 4, _padded(longest) + PADDING), dtype) for _ in range(2))
+    slopes[:], transposed[:] = 0, 0
+    out, row_sums = np.zeros((samples.norms.size, samples.n_features), dtype), np.zeros(samples.norms.size)
+    sums = np.zeros((groups, groups))
+    for k, a in enumerate(panels):
+        for b in panels[k:]:
+            g, h = samples.tile_group[a[0]], samples.tile_group[b[0]]
+            rows_a, rows_b = (slice(samples.tiles[first, 0], samples.tiles[end - 1, 1]) for first, end in (a, b))
+            n_a, n_b = rows_a.stop - rows_a.start, rows_b.stop - rows_b.start
+            slopes[:, n_b : n_b + PADDING], transposed[:, n_a : n_a + PADDING] = 0, 0
+            of_tiles = module.slopes(samples, f, a, b, weights, factors[g, h], with_diagonal, slopes, transposed)
+            if a == b:
+                sums[g, h] += 2.0 * of_tiles.sum() - np.trace(of_tiles)
+            else:
+                sums[g, h] += (2.0 if g == h else 1.0) * of_tiles.sum()
+                module.add_slopes(f.measure, rows_b, rows_a, transposed, columns, row_sums, out)
+            module.add_slopes(f.measure, rows_a, rows_b, slopes, columns, row_sums, out)
     _in_range(sums)
-    return sums_of_chunks(sums), out
+    _finish(samples, f.measure, row_sums, out)
+    return sums, out
+
+
+def _panels(samples: Pool) -> list[tuple[int, int]]:
+    """Ranges of tiles of one group, of about equal length and at most `PANEL`."""
+    panels = []
+    for g in range(len(samples.sizes)):
+        of_group = np.flatnonzero(samples.tile_group == g)
+        parts = np.array_split(of_group, -(-of_group.size // PANEL))
+        panels += [(int(part[0]), int(part[-1]) + 1) for part in parts]
+    return panels
+
+
+def _finish(samples: Pool, measure: int, row_sums: Floats, out: NDArray[Any]) -> None:
+    """Turn the sums over j of w_ij z_j, or of w_ij times a sign, into derivatives, some rows at a time."""
+    if measure != SQUARED:
+        out *= 2
+        return
+    z, of_rows = samples.rows(), 4.0 * row_sums.astype(out.dtype)[:, None]
+    for first in range(0, len(out), TILE):
+        part = slice(first, first + TILE)
+        out[part] *= -4
+        out[part] += of_rows[part] * z[part]
 
 
 def _calls(samples: Pool, most: int, shard: tuple[int, int], work: float) -> Iterator[Ints]:
