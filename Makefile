@@ -16,7 +16,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(BIN)/ecgkern bench
 
 lint: $(VENV)/.dev
@@ -28,7 +28,7 @@ wheel: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" tools/wheel.sh
 
 clean:
-	rm -rf $(VENV) build dist wheelhouse ecgkern-demo .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist wheelhouse ecgkern-demo ecgkern-evaluate .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The developer environment holds everything that the demo needs.
@@ -36,6 +36,11 @@ $(VENV)/.demo: $(SOURCES)
 	@[ -e $(VENV)/.dev ] || tools/setup.sh $(VENV) numba,ecg,plot
 	@[ ! -e $(VENV)/.dev ] || $(MAKE) --no-print-directory $(VENV)/.dev
 	@touch $@
+
+# A peer that cannot be installed is left out, and tried again the next time.
+$(VENV)/.bench: $(VENV)/.dev benchmarks/peers.txt
+	@$(BIN)/python -m pip --disable-pip-version-check -q install --no-deps -r benchmarks/peers.txt && touch $@ || \
+		echo "ecgkern: the peers in benchmarks/peers.txt could not be installed, the benchmarks go without them" >&2
 
 $(VENV)/.dev: $(SOURCES)
 	@tools/setup.sh $(VENV) dev

@@ -1,8 +1,9 @@
 """Waveform synthesis: records of 1000 samples with 12 beats, PHYSIO waves, float32 unless the name says otherwise."""
 
 import numpy as np
-import peers
+import peers_waveform as peers
 import pytest
+from measure import Peer
 
 from ecgkern.waveform import PHYSIO, gaussian_waves, gaussian_waves_grad
 
@@ -25,9 +26,9 @@ def slow_peers(peaks):
     few = peaks[:FEW]
     inputs = tensors(few, "float32")
     return {
-        "neurokit2": (lambda: peers.neurokit(int(FS), LENGTH), 1),
-        "dense numpy": (lambda: peers.dense_numpy(few, FS, LENGTH), FEW),
-        "dense torch": (lambda: peers.dense_torch(*inputs, FS, LENGTH), FEW),
+        "neurokit2": Peer(lambda: peers.neurokit(int(FS), LENGTH)),
+        "dense numpy": Peer(lambda: peers.dense_numpy(few, FS, LENGTH), FEW),
+        "dense torch": Peer(lambda: peers.dense_torch(*inputs, FS, LENGTH), FEW),
     }
 
 
@@ -54,7 +55,7 @@ def bench_forward_float64(compare, backend):
         lambda: gaussian_waves(peaks.ravel(), length=LENGTH, out=out, dtype="f8", cutoff=9, backend=backend, **options),
         4096,
         floor=lambda: peers.fill(out),
-        peers={"dense torch": (lambda: peers.dense_torch(*tensors(peaks[:FEW], "float64"), FS, LENGTH), FEW)},
+        peers={"dense torch": Peer(lambda: peers.dense_torch(*tensors(peaks[:FEW], "float64"), FS, LENGTH), FEW)},
     )
     expected = peers.dense_torch(*tensors(peaks[:FEW], "float64"), FS, LENGTH).numpy()
     np.testing.assert_allclose(out[:FEW], expected, rtol=0, atol=1e-12)
@@ -90,7 +91,7 @@ def bench_gradient(compare, backend, n):
         lambda: gaussian_waves_grad(upstream, peaks.ravel(), backend=backend, **options),
         n,
         floor=lambda: upstream.sum(),  # the gradient reads what the forward pass writes
-        peers={"dense torch": (lambda: dense_gradient(peaks[:FEW], few, "float32"), FEW)} if n == 4096 else {},
+        peers={"dense torch": Peer(lambda: dense_gradient(peaks[:FEW], few, "float32"), FEW)} if n == 4096 else {},
     )
     ours = gaussian_waves_grad(
         upstream[:FEW], peaks[:FEW].ravel(), row_offsets=options["row_offsets"][: FEW + 1], fs=FS, backend=backend

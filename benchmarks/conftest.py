@@ -1,6 +1,6 @@
 """The harness: every case times ours, its peers and its floor in turn, round by round, and checks its result.
 
-The last lines of a run are the table: microseconds per record (medians), ratio to each peer, share of the floor.
+The last lines of a run are the tables: medians, ratio to each peer, share of the floor (RESULTS.md says how).
 """
 
 import datetime
@@ -9,19 +9,24 @@ import os
 import platform
 import statistics
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import render
+from measure import Peer, use_our_threads
 
 import ecgkern
 
 BACKENDS = [name for name, backend in ecgkern.backends().items() if backend.available and name != "numpy"]
+PER_SECOND = {"microseconds per record": 1e6, "milliseconds per call": 1e3}
+LIBRARIES = ("torch", "scikit-learn", "scipy", "neurokit2", "alibi-detect", "dtaidistance")
 
 
 def pytest_addoption(parser):
     parser.addoption("--save-table", metavar="FILE", help="write the table to FILE as JSON")
+    parser.addoption("--large", action="store_true", help="also the cases that take minutes")
 
 
 @pytest.fixture(params=BACKENDS)
@@ -29,41 +34,96 @@ def backend(request):
     return request.param
 
 
+@pytest.fixture(scope="session", autouse=True)
+def same_threads():
+    use_our_threads()
+
+
 @pytest.fixture
 def compare(benchmark, request):
-    """compare(ours, n, floor=call, peers={name: (call, n)}): n is the number of records that a call makes."""
+    """Time ours, the peers and the floor in turn, keep the row of the table and return our part of it.
 
-    def run(ours, n, *, floor, peers, rounds=11):
-        calls = {"floor": (floor, n), **peers}
+    records: how many of them a call of ours makes; size: what to write instead, where calls are timed. A peer whose
+    library is missing is left out, and the table says so. error: from a result to its relative error; memory: from a
+    name, "ours" or a peer's, to the MB that one call needs beyond its input. Both stay outside the timed rounds.
+    """
+
+    def run(
+        ours,
+        records=1,
+        *,
+        peers,
+        floor=None,
+        unit="microseconds per record",
+        size=None,
+        rounds=11,
+        error=None,
+        memory=None,
+    ):
+        calls = {**({"floor": Peer(floor, records)} if floor else {}), **peers}
+        missing, results = {}, {}
+        for name, peer in peers.items():  # the first call of each only warms up
+            try:
+                (peer.warm or peer.call)()
+            except ModuleNotFoundError as exception:
+                missing[name] = {"missing": str(exception)}
+                del calls[name]
         seconds = {name: [] for name in calls}
 
         def time_the_others():
-            for name, (call, _) in calls.items():
+            for name, peer in calls.items():
+                if peer.warm and seconds[name]:
+                    continue
                 if name == "floor":
-                    call()  # ours is warm as well
+                    peer.call()  # ours is warm as well
                 start = time.perf_counter()
-                call()
+                results[name] = peer.call()
                 seconds[name].append(time.perf_counter() - start)
             time.sleep(0.01)  # OpenMP threads of a peer spin for a while after their work
             ours()
 
-        time_the_others()
-        for times in seconds.values():  # the first call of each only warms up
-            times.clear()
-        benchmark.pedantic(ours, setup=time_the_others, rounds=rounds, warmup_rounds=2)
-        each = {name: 1e6 * statistics.median(seconds[name]) / calls[name][1] for name in calls}
-        mine = 1e6 * statistics.median(benchmark.stats.stats.data) / n
-        benchmark.extra_info.update(
-            case=request.node.originalname.removeprefix("bench_"),
-            backend=request.node.callspec.params.get("backend", ""),
-            records=n,
-            ours_us=mine,
-            floor_us=each["floor"],
-            share_of_floor=each["floor"] / mine,
-            peers={name: {"us": each[name], "ratio": each[name] / mine} for name in peers},
+        before = cpu_seconds()
+        results["ours"] = benchmark.pedantic(
+            ours, setup=time_the_others, rounds=rounds, warmup_rounds=min(2, rounds - 1)
         )
+        spent = cpu_seconds() - before
+        scale = PER_SECOND[unit]
+        each = {name: scale * statistics.median(seconds[name]) / peer.records for name, peer in calls.items()}
+        each["ours"] = scale * statistics.median(benchmark.stats.stats.data) / records
+
+        def measured(name):
+            row = {
+                "time": each[name],
+                "rel_error": float(error(results[name])) if error else None,
+                "extra_mb": memory(name) if memory else None,
+            }
+            return {key: value for key, value in row.items() if value is not None}
+
+        row = {
+            "case": request.node.originalname.removeprefix("bench_"),
+            "backend": request.node.callspec.params.get("backend", ""),
+            "unit": unit,
+            **({"size": size} if size else {"records": records}),
+            "ours": measured("ours"),
+            "peers": {
+                name: missing.get(name) or {**measured(name), "ratio": each[name] / each["ours"]} for name in peers
+            },
+        }
+        if floor:
+            row |= {"floor": each["floor"], "share_of_floor": each["floor"] / each["ours"]}
+        if spent.all():
+            row["others"] = float(max(0, 1 - spent[0] / spent[1]))
+        benchmark.extra_info.update(row)
+        return row["ours"]
 
     return run
+
+
+def cpu_seconds():
+    """Processor time of this process, and of everything on the machine (zero where there is no /proc)."""
+    ticks = [int(word) for line in _lines("/proc/stat")[:1] for word in line.split()[1:9]]
+    busy = sum(ticks) - sum(ticks[3:5])  # without idle and iowait
+    return np.array([time.process_time(), busy / os.sysconf("SC_CLK_TCK")])
 
 
 def surroundings():
@@ -88,7 +148,15 @@ def surroundings():
             for name, backend in ecgkern.backends().items()
             if backend.available and name != "numpy"
         },
+        "peers": ", ".join(f"{name} {version}" for name in LIBRARIES if (version := _version(name))),
     }
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _lines(path):
@@ -103,22 +171,16 @@ def pytest_terminal_summary(terminalreporter, config):
         return
     where = surroundings()
     write = terminalreporter.write_line
-    terminalreporter.section("ecgkern against its peers, microseconds per record (medians of interleaved rounds)")
+    terminalreporter.section("ecgkern against its peers, medians of interleaved rounds")
     for name, value in where.items():
         write(f"{name:>10}: {value}")
-    write("")
-    write(
-        f"{'case':<26}{'backend':<9}{'records':>8}{'ours':>9}  {'peer':<14}{'peer':>11}{'ratio':>9}{'floor':>8}"
-        f"{'share of floor':>16}"
-    )
-    for row in rows:
-        head = f"{row['case']:<26}{row['backend']:<9}{row['records']:>8}{row['ours_us']:>9.3f}"
-        tail = f"{row['floor_us']:>8.3f}{row['share_of_floor']:>15.0%}"
-        for name, peer in row["peers"].items():
-            write(f"{head}  {name:<14}{peer['us']:>11.2f}{peer['ratio']:>9.1f}{tail}")
-            head, tail = " " * len(head), ""
-        if not row["peers"]:
-            write(f"{head}  {'-':<14}{'-':>11}{'-':>9}{tail}")
+    for unit, lines in render.tables(rows).items():
+        write(f"\n{unit}")
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        left = [header in render.WORDS for header in lines[0]]
+        for line in lines:
+            cells = zip(line, widths, left, strict=True)
+            write("  ".join(cell.ljust(width) if words else cell.rjust(width) for cell, width, words in cells).rstrip())
     if config.getoption("--save-table"):
         target = Path(config.getoption("--save-table"))
         target.parent.mkdir(parents=True, exist_ok=True)

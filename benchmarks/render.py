@@ -6,10 +6,55 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 HEAD = """# Results
 
-Written by `benchmarks/render.py` from the files in `results/`; not to be edited. Microseconds per record, medians of
-rounds in which ours, each peer and the floor take turns. Ratio: how many times faster than the peer. Floor: the same
-array filled once (gradient: read once) by as many threads; share: floor divided by ours.
+Written by `benchmarks/render.py` from the files in `results/`; not to be edited. Medians of rounds in which ours, each
+peer and the floor take turns; a peer that takes seconds may have only one round. Ratio: how many times faster
+than the peer. Share: floor divided by ours. Floor of `waveform`: the array filled once (gradient: read once) by as many
+threads. Floor of `stats`: the multiplications of the pairs i < j of the pooled samples as one matrix product at the
+best rate of the BLAS of NumPy and torch (gradient: three times that; 12 dimensions: with one exponential a pair; KS:
+the data read once). Error: relative, against float64. MB: how far one call raises the peak of the resident memory of a
+fresh process that already holds the data. Others: what part of the processor time spent during the rounds went to other
+processes; from a few per cent on, the times are too long and not to be compared.
 """
+WORDS = ("case", "backend", "size", "peer")  # aligned to the left
+
+
+def _cells(row, name, peer):
+    """One line of a table: ours, and one peer."""
+
+    def show(part, key, style):
+        return format(part[key], style) if key in part else ""
+
+    ours = row["ours"]
+    return {
+        "case": row["case"],
+        "backend": row["backend"],
+        "records": show(row, "records", "d"),
+        "size": row.get("size", ""),
+        "ours": show(ours, "time", ".3f"),
+        "error": show(ours, "rel_error", ".0e"),
+        "MB": show(ours, "extra_mb", ".0f"),
+        "peer": f"{name}: {peer['missing']}" if "missing" in peer else name,
+        "peer's time": show(peer, "time", ".2f"),
+        "ratio": show(peer, "ratio", ".1f"),
+        "peer's error": show(peer, "rel_error", ".0e"),
+        "peer's MB": show(peer, "extra_mb", ".0f"),
+        "floor": show(row, "floor", ".3f"),
+        "share": show(row, "share_of_floor", ".0%"),
+        "others": show(row, "others", ".0%"),
+    }
+
+
+def tables(rows):
+    """A table for each unit of time, as lines of cells, the headers first; without the columns that are empty."""
+    found = {}
+    for row in rows:
+        peers = row["peers"] or {"": {}}
+        found.setdefault(row["unit"], []).extend(_cells(row, name, peer) for name, peer in peers.items())
+    result = {}
+    for unit, lines in found.items():
+        headers = [header for header in lines[0] if any(line[header] for line in lines)]
+        result[unit] = [headers, *([line[header] for header in headers] for line in lines)]
+    return result
 
 
 def render():
@@ -19,16 +64,11 @@ def render():
         run = json.loads(path.read_text())
         rows = run.pop("rows")
         parts.append(f"\n## {run.pop('processor')}\n")
-        parts.append("\n".join(f"- {name}: {value}" for name, value in run.items()) + "\n")
-        parts.append("| case | backend | records | ours | peer | peer's time | ratio | floor | share |")
-        parts.append("|---|---|---:|---:|---|---:|---:|---:|---:|")
-        for row in rows:
-            head = f"| {row['case']} | {row['backend']} | {row['records']} | {row['ours_us']:.3f} |"
-            tail = f"{row['floor_us']:.3f} | {row['share_of_floor']:.0%} |"
-            peers = row["peers"] or {"": None}
-            for name, peer in peers.items():
-                middle = f" {name} | {peer['us']:.2f} | {peer['ratio']:.1f} |" if peer else " | | |"
-                parts.append(f"{head}{middle} {tail}")
+        parts.append("\n".join(f"- {name}: {value}" for name, value in run.items()))
+        for unit, (headers, *lines) in tables(rows).items():
+            rule = ["---" if header in WORDS else "---:" for header in headers]
+            parts.append(f"\n{unit.capitalize()}:\n")
+            parts += [f"| {' | '.join(line)} |" for line in (headers, rule, *lines)]
     target = FOLDER / "RESULTS.md"
     scratch = target.with_suffix(".part")
     scratch.write_text("\n".join(parts) + "\n")

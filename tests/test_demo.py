@@ -26,9 +26,10 @@ neurokit2 = pytest.importorskip("neurokit2")
 pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 
+from ecgkern import _page  # noqa: E402
 from ecgkern import demo as demo_package  # noqa: E402
 from ecgkern.data import LEADS_12, RPeaks  # noqa: E402
-from ecgkern.demo import _analysis, _input, _intervals, _pictures, _report, _simulate, _timing, demo, run  # noqa: E402
+from ecgkern.demo import _analysis, _input, _intervals, _pictures, _simulate, _timing, demo, run  # noqa: E402
 from ecgkern.waveform import PHYSIO, SEED  # noqa: E402
 
 FS, LENGTH = 100, 1000
@@ -339,8 +340,8 @@ def test_page_says_what_must_be_said(recorded):
 
 
 def test_names_are_escaped_in_the_page():
-    assert _report._table(["<b>"], [["a & b", "<script>"]]).count("<b>") == 0
-    assert "&lt;script&gt;" in _report._table(None, [["a & b", "<script>"]])
+    assert _page.table(["<b>"], [["a & b", "<script>"]]).count("<b>") == 0
+    assert "&lt;script&gt;" in _page.table(None, [["a & b", "<script>"]])
 
 
 # --- simulated input -------------------------------------------------------------------------------------------------
@@ -437,8 +438,8 @@ def test_rr_picture_sets_each_interval_against_the_next(drawn):
 
 def test_every_file_goes_through_the_atomic_writer(ptbxl_folder, tmp_path, quick, monkeypatch):
     written = []
-    original = _report.write_whole
-    monkeypatch.setattr(_report, "write_whole", lambda path, data: (written.append(path.name), original(path, data)))
+    original = _page.write_whole
+    monkeypatch.setattr(_page, "write_whole", lambda path, data: (written.append(path.name), original(path, data)))
     demo(ptbxl_folder, tmp_path, records=2, quiet=True)
     assert sorted({*written} - {"probe"}) == sorted(path.name for path in tmp_path.iterdir())
 
@@ -606,7 +607,7 @@ def test_interruption_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _report.write_whole(path, b"new")
+        _page.write_whole(path, b"new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -672,21 +673,21 @@ def test_summary_leaves_out_what_is_not_finite():
     summary = _analysis.Summary.of(np.array([1.0, np.nan, 3.0, 2.0]))
     assert (summary.median, summary.n) == (2.0, 3)
     assert _analysis.Summary.of(np.array([np.nan])).n == 0
-    assert _report._without_nan({"a": [np.nan, 1.0]}) == {"a": [None, 1.0]}
+    assert _page.without_nan({"a": [np.nan, 1.0]}) == {"a": [None, 1.0]}
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(2.0, "2 s"), (0.0399, "39.9 ms"), (1.06e-6, "1.06 µs"), (4.2e-7, "420 ns")]
 )
 def test_durations_are_written_in_their_unit(seconds, text):
-    assert _pictures.duration(seconds) == text
+    assert _page.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(1_483_211, "1,480,000"), (6652, "6,650"), (250.4, "250"), (25.06, "25.1")]
 )
 def test_numbers_are_written_with_three_digits(value, text):
-    assert _pictures.number(value) == text
+    assert _page.number(value) == text
 
 
 # --- real recordings -------------------------------------------------------------------------------------------------

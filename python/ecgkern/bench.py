@@ -11,6 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=Path("benchmarks"), help="where the benchmarks are")
     parser.add_argument("--save", type=Path, metavar="FILE", help="also write the table to FILE as JSON")
     parser.add_argument("-k", metavar="EXPRESSION", help="only the cases whose names match, as in pytest")
+    parser.add_argument("--large", action="store_true", help="also the cases that take minutes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,4 +21,5 @@ def run(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "pytest", str(args.folder), "-q", "--benchmark-columns=median,iqr,rounds"]
     command += ["-k", args.k] if args.k else []
     command += ["--save-table", str(args.save)] if args.save else []
+    command += ["--large"] if args.large else []
     return subprocess.run(command, check=False).returncode

@@ -11,6 +11,7 @@ import ecgkern
 _COMMANDS = {
     "doctor": "show what is ready on this machine, and how to install what is missing",
     "demo": "synthesise ECGs on the R peaks of real records and write a report",
+    "evaluate": "compare synthetic ECGs with real ones and write a report",
     "bench": "time the kernels against their peers and against the limits of this machine",
 }
 

@@ -10,12 +10,10 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
-from ecgkern import _dispatch
+from ecgkern import _dispatch, _page
+from ecgkern._progress import Progress
 
 __all__ = ["add_arguments", "demo", "run"]
 
@@ -148,14 +146,14 @@ def demo(
     if not os.fspath(out):
         raise FileNotFoundError("the output folder is an empty path; name one with --out")
     folder = Path(out).expanduser()
-    with _Progress(quiet) as progress:
+    with Progress(_STEPS, quiet, 'the demo needs tqdm: pip install "ecgkern[ecg,plot]"') as progress:
         with progress.step("loading libraries"):
             _import_libraries()
         from ecgkern.demo import _analysis, _input, _intervals, _pictures, _report, _timing
 
         with progress.step("reading records") as advance:
             recordings = _input.load(data, records, sampling_rate, advance)
-        _make_writable(folder)  # so that a wrong folder ends the run now, not after the work
+        _page.make_writable(folder)  # so that a wrong folder ends the run now, not after the work
         progress.say(recordings.headline)
         with progress.step("finding R peaks") as advance:
             recordings, r_peaks = _analysis.find_beats(recordings, advance)
@@ -172,58 +170,9 @@ def demo(
     return report
 
 
-def _make_writable(folder: Path) -> None:
-    from ecgkern.demo import _report
-
-    probe = folder / "probe"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _report.write_whole(probe, b"")
-        probe.unlink()
-    except OSError as error:
-        raise OSError(f"cannot write to the folder {folder} (--out): {error.strerror}") from error
-
-
 def _import_libraries() -> None:
     for name in _LIBRARIES:
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise ImportError(f'the demo needs {error.name or name}: pip install "ecgkern[ecg,plot]"') from error
-
-
-class _Progress(AbstractContextManager["_Progress"]):
-    """One bar over all the steps, and the seconds that each took."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.seconds: dict[str, float] = {}
-        try:
-            from tqdm import tqdm
-        except ImportError as error:
-            raise ImportError('the demo needs tqdm: pip install "ecgkern[ecg,plot]"') from error
-        # disable=None: no bar where stderr is no terminal.
-        form = "{desc:<20}{percentage:3.0f}%|{bar}| {elapsed}"
-        self._bar = tqdm(total=sum(_STEPS.values()), bar_format=form, disable=quiet or None, leave=False)
-
-    def __exit__(self, *_: Any) -> None:
-        self._bar.close()
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self._bar.write(line)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """Time a step; what it yields takes (done, total) and moves the bar within the step's share."""
-        names = list(_STEPS)
-        before = sum(_STEPS[earlier] for earlier in names[: names.index(name)])
-
-        def advance(done: int, total: int) -> None:
-            self._bar.update(before + _STEPS[name] * done / max(total, 1) - self._bar.n)
-
-        self._bar.set_description_str(name)
-        advance(0, 1)
-        start = time.perf_counter()
-        yield advance
-        self.seconds[name] = time.perf_counter() - start
-        advance(1, 1)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecgkern
+from ecgkern._progress import Advance
 from ecgkern.data import RecordWarning, RPeaks, find_r_peaks
-from ecgkern.demo._input import Advance, Recordings
+from ecgkern.demo._input import Recordings
 from ecgkern.waveform import PHYSIO, Waves, gaussian_waves
 
 Floats = NDArray[np.float64]

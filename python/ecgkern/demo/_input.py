@@ -5,19 +5,20 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgkern._page import plural, readable, spread
+from ecgkern._progress import Advance
 from ecgkern.data import MITBIH, PTBXL, Record, RecordError, RecordWarning, Skipped
 from ecgkern.data._folder import ENVIRONMENT_VARIABLE
 from ecgkern.data._records import require
 from ecgkern.demo import _simulate
 
-Advance = Callable[[int, int], None]
 Item = TypeVar("Item")
 
 DEFAULT_RECORDS = 400
@@ -114,22 +115,6 @@ def load(
         )
     signals = _simulate.ecgs(limit, fs, DURATION * fs)
     return Recordings(source, tuple(f"simulated {i + 1}" for i in range(limit)), signals, float(fs), "II")
-
-
-def readable(path: os.PathLike[str]) -> str:
-    """Return a path as text that any file or terminal takes, whatever bytes are in it."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-def plural(n: int, thing: str) -> str:
-    """Return the number with its noun."""
-    return f"{n} {thing}{'' if n == 1 else 's'}"
-
-
-def spread(items: Sequence[Item], limit: int) -> list[Item]:
-    """Choose at most `limit` of the items, evenly spread."""
-    chosen = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
-    return [items[i] for i in chosen]
 
 
 def _from_folder(folder: str | os.PathLike[str], limit: int, sampling_rate: int | None, advance: Advance) -> Recordings:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgkern._page import spread
+from ecgkern._progress import Advance
 from ecgkern.data import Skipped
 from ecgkern.data._records import require
 from ecgkern.demo._analysis import Floats, Summary, Synthesis
-from ecgkern.demo._input import Advance, spread
 from ecgkern.waveform import PHYSIO, Waves
 
 NAMES = ("PR", "QRS", "QT", "RR")

@@ -1,44 +1,23 @@
 """The pictures of the report, as matplotlib figures without pyplot, and as PNG files."""
 
-import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from ecgkern import _style
+from ecgkern._page import duration, number, plural, spread
+from ecgkern._style import MARK, RECORDED, SYNTHETIC, WIDTH, note
 from ecgkern.demo._analysis import Summary, Synthesis, bin_edges, count_at_samples, temporal_bins
-from ecgkern.demo._input import Recordings, plural, spread
+from ecgkern.demo._input import Recordings
 from ecgkern.demo._intervals import HEALTHY, Intervals
 from ecgkern.demo._timing import Timing
 
-RECORDED, SYNTHETIC, MARK = "#4d4d4d", "#1769aa", "#c8501e"  # told apart in grey and by colour-blind eyes too
 HEALTHY_RANGE = "#dcebdc"
 SIMULATED = "SIMULATED INPUT, not recorded"
-WIDTH = 8.0  # inches
-DPI = 130
-_STYLE = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#999999",
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 10,
-    "figure.constrained_layout.h_pad": 0.08,
-    "figure.titlesize": 12,
-    "font.size": 10,
-    "grid.color": "#e6e6e6",
-    "legend.frameon": False,
-    "savefig.dpi": DPI,
-    "xtick.color": "#666666",
-    "xtick.labelcolor": "#222222",
-    "ytick.color": "#666666",
-    "ytick.labelcolor": "#222222",
-}
 
 
 def draw_all(
@@ -53,14 +32,7 @@ def draw_all(
         "intervals.png": partial(wave_intervals, synthesis.recordings, intervals),
         "timing.png": partial(timing, synthesis.recordings, timings),
     }
-    pictures = {}
-    with matplotlib.rc_context(_STYLE):
-        for done, (name, draw) in enumerate(drawings.items(), start=1):
-            file = io.BytesIO()
-            draw().savefig(file, format="png")
-            pictures[name] = file.getvalue()
-            advance(done, len(drawings))
-    return pictures
+    return _style.draw_all(drawings, advance)
 
 
 def overlay(synthesis: Synthesis) -> Any:
@@ -131,7 +103,7 @@ def r_peak_boxplots(synthesis: Synthesis) -> Any:
     )
     edges = bin_edges(recordings.length)
     for k, members in enumerate(bins):
-        _note(ax, str(len(members)), (k + 1, members.max(initial=edges[k])), (0, 4), ha="center")
+        note(ax, str(len(members)), (k + 1, members.max(initial=edges[k])), (0, 4), ha="center")
     ax.set_xticks(range(1, len(bins) + 1), [f"{a}\nto {b - 1}" for a, b in pairwise(edges)])
     ax.set_ylim(-0.02 * recordings.length, 1.07 * recordings.length)
     ax.set(xlabel="tenth of the record (samples)", ylabel="place of the R peak (sample)")
@@ -183,7 +155,7 @@ def wave_intervals(recordings: Recordings, intervals: Intervals) -> Any:
             ax.plot([summary.low, summary.high], [place] * 2, color=colour, linewidth=2.5)
             ax.plot(summary.median, place, "o", color=colour, markersize=8)
             if summary.n:
-                _note(ax, f"{summary.median:.0f}", (summary.median, place), (0, 8), ha="center", color=colour)
+                note(ax, f"{summary.median:.0f}", (summary.median, place), (0, 8), ha="center", color=colour)
         ax.set_title(f"{name}; green: healthy, {healthy[0]} to {healthy[1]}", fontsize=9)
         ax.set(xlabel="ms", ylim=(len(kinds) - 0.5, -0.5))
         ax.grid(visible=False, axis="y")
@@ -206,7 +178,7 @@ def timing(recordings: Recordings, timings: Sequence[Timing]) -> Any:
     ax.barh(labels, rates, color=colours, height=0.6, log=True)
     for k, t in enumerate(timings):
         text = f"{number(t.records_per_second)} per second, {duration(t.seconds)} each"
-        _note(ax, text, (t.records_per_second, k), (5, 0), va="center")
+        note(ax, text, (t.records_per_second, k), (5, 0), va="center")
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     decades = int(np.log10(max(rates))) + 1
@@ -215,25 +187,6 @@ def timing(recordings: Recordings, timings: Sequence[Timing]) -> Any:
     ax.minorticks_off()
     ax.set_xlabel("records per second")
     return figure
-
-
-def number(value: float) -> str:
-    """Write a number with three digits that count, in groups of thousands."""
-    if value >= 1000:
-        digits = int(np.floor(np.log10(value)))
-        value = round(value, 2 - digits)
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it."""
-    units = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
-    unit = next((unit for unit, size in units.items() if seconds >= size), "ns")
-    return f"{seconds / units[unit]:.3g} {unit}"
-
-
-def _note(ax: Any, text: str, at: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
-    ax.annotate(text, at, xytext=offset, textcoords="offset points", **style)
 
 
 def _figure(recordings: Recordings, title: str, height: float) -> Any:

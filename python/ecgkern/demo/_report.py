@@ -1,20 +1,29 @@
 """``report.json`` with every number, ``report.html`` with the pictures in it; each file appears whole or not at all."""
 
-import base64
 import datetime
-import html
-import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ecgkern
+from ecgkern._page import (
+    document,
+    duration,
+    figure,
+    number,
+    processor,
+    table,
+    text,
+    tiles,
+    versions,
+    without_nan,
+    write_report,
+)
 from ecgkern.data import Skipped
 from ecgkern.demo._analysis import (
     LEAST_R_HEIGHT,
@@ -26,7 +35,7 @@ from ecgkern.demo._analysis import (
     threads_of,
 )
 from ecgkern.demo._intervals import DELINEATION_FS, HEALTHY, REACH, Intervals, at_60_bpm
-from ecgkern.demo._pictures import SIMULATED, duration, number
+from ecgkern.demo._pictures import SIMULATED
 from ecgkern.demo._timing import Timing
 
 _LIBRARIES = ("numpy", "numba", "neurokit2", "wfdb", "pandas", "scipy", "matplotlib")
@@ -44,22 +53,7 @@ def write(
 ) -> Path:
     """Write pictures, numbers and page; return the path of the page, which is written last."""
     numbers = summarise(synthesis, intervals, timings, seconds)
-    for name, content in pictures.items():
-        write_whole(folder / name, content)
-    write_whole(folder / "report.json", (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
-    report = folder / "report.html"
-    write_whole(report, page(numbers, pictures).encode())
-    return report
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file at once: readers see the old one or the new one, and an interruption leaves the old."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    return write_report(folder, pictures, numbers, page(numbers, pictures))
 
 
 def summarise(
@@ -131,9 +125,9 @@ def summarise(
             for t in timings
         ],
         "seconds": dict(seconds),
-        "software": {"ecgkern": ecgkern.__version__, "python": platform.python_version(), **_versions()},
+        "software": {"ecgkern": ecgkern.__version__, "python": platform.python_version(), **versions(_LIBRARIES)},
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "processors": os.cpu_count(),
             "system": platform.platform(),
             "backends": {name: backend.detail for name, backend in ecgkern.backends().items()},
@@ -150,8 +144,8 @@ def summarise(
             )
         ],
     }
-    without_nan: dict[str, Any] = _without_nan(numbers)
-    return without_nan
+    as_json: dict[str, Any] = without_nan(numbers)
+    return as_json
 
 
 def _title(synthesis: Synthesis) -> str:
@@ -173,89 +167,29 @@ def _tenths(synthesis: Synthesis) -> list[dict[str, Any]]:
     return tenths
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN: null stands for what could not be measured."""
-    if isinstance(value, dict):
-        return {key: _without_nan(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(member) for member in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):  # not Linux, or a processor that gives no name
-        return platform.processor() or platform.machine()
-
-
 # --- the page ------------------------------------------------------------------------------------
-
-
-_CSS = """
-:root { color-scheme: light dark; --text: #1c1c1c; --soft: #5c5c5c; --back: #ffffff; --panel: #f3f5f7;
-  --line: #d9dde1; --link: #1769aa; --warn: #a11212; --warn-back: #fdeaea; }
-@media (prefers-color-scheme: dark) { :root { --text: #e8e8e8; --soft: #a8adb3; --back: #16181b; --panel: #22262b;
-  --line: #3a4047; --link: #7db8e8; --warn: #ffb4b4; --warn-back: #431919; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 57rem; padding: 1rem 1.1rem 3rem; color: var(--text); background: var(--back);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: .8rem 0 .4rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1.1rem; }
-a { color: var(--link); overflow-wrap: anywhere; }
-.soft, figcaption { color: var(--soft); font-size: .92rem; }
-.simulated { color: var(--warn); background: var(--warn-back); border: 2px solid; border-radius: .5rem;
-  padding: .6rem .9rem; font-weight: 600; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; padding: 0;
-  margin: 1.2rem 0; }
-.tiles li { list-style: none; background: var(--panel); border-radius: .5rem; padding: .6rem .8rem; font-size: .88rem;
-  color: var(--soft); }
-.tiles b { display: block; font-size: 1.35rem; color: var(--text); }
-figure { margin: 1rem 0; }
-.scroll { overflow-x: auto; border-radius: .4rem; }
-figure img { display: block; width: 100%; min-width: 34rem; height: auto; background: #ffffff;
-  border: 1px solid var(--line); border-radius: .4rem; }
-figcaption { margin-top: .45rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .94rem; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; }
-.plain th { white-space: nowrap; }
-.numbers th, .numbers td { white-space: nowrap; }
-@media print { body { max-width: none; } figure, tr { break-inside: avoid; } .scroll { overflow: visible; } }
-"""
 
 
 def page(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """Return the report as one HTML page that needs no other file."""
     source, simulated = numbers["source"], numbers["simulated"]
-    warning = f'<p class="simulated">{SIMULATED}. {_text(source["place"])}</p>' if simulated else ""
+    warning = f'<p class="simulated">{SIMULATED}. {text(source["place"])}</p>' if simulated else ""
     body = [
-        f"<h1>{_text(numbers['title'])}</h1>",
+        f"<h1>{text(numbers['title'])}</h1>",
         warning,
         f"<p>{_introduction(numbers)} <strong>{numbers['notice']}</strong></p>",
         _tiles(numbers),
         "<h2>Waveforms</h2>",
-        _figure("overlay.png", pictures, _about_overlay(numbers)),
+        figure("overlay.png", pictures, _about_overlay(numbers)),
         "<h2>R peaks</h2>",
-        _figure("r_peak_histogram.png", pictures, _about_histogram(numbers)),
-        _figure("r_peak_boxplots.png", pictures, _about_boxplots()),
-        _figure("rr_intervals.png", pictures, _about_rr(numbers)),
+        figure("r_peak_histogram.png", pictures, _about_histogram(numbers)),
+        figure("r_peak_boxplots.png", pictures, _about_boxplots()),
+        figure("rr_intervals.png", pictures, _about_rr(numbers)),
         "<h2>Wave intervals</h2>",
-        _figure("intervals.png", pictures, _about_intervals(numbers)),
+        figure("intervals.png", pictures, _about_intervals(numbers)),
         _interval_table(numbers),
         "<h2>Time</h2>",
-        _figure("timing.png", pictures, _about_timing(numbers)),
+        figure("timing.png", pictures, _about_timing(numbers)),
         _timing_table(numbers),
         "<h2>How it was made</h2>",
         _method(numbers),
@@ -267,24 +201,15 @@ def page(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _software(numbers),
         warning,
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(numbers['title'])} - ecgkern demo</title>\n<style>{_CSS}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</body>\n</html>\n"
-    )
-
-
-_text = html.escape
+    return document(f"{numbers['title']} - ecgkern demo", body)
 
 
 def _introduction(numbers: Mapping[str, Any]) -> str:
     given, synthesis = numbers["input"], numbers["synthesis"]
     seconds = given["samples_per_record"] / given["sampling_rate_hz"]
     return (
-        f"ecgkern {numbers['software']['ecgkern']} took lead {_text(given['lead'])} of {given['records_used']} "
-        f"{'simulated ECGs' if numbers['simulated'] else 'records of ' + _text(numbers['source']['name'])} "
+        f"ecgkern {numbers['software']['ecgkern']} took lead {text(given['lead'])} of {given['records_used']} "
+        f"{'simulated ECGs' if numbers['simulated'] else 'records of ' + text(numbers['source']['name'])} "
         f"({seconds:g} s at {given['sampling_rate_hz']:g} Hz), found their R peaks with NeuroKit2, and "
         f"placed Gaussian P, Q, R, S, T and U waves at each. NeuroKit2 finds "
         f"{100 * synthesis['share_of_r_peaks_found_again']:.1f} % of the R peaks again, to within one sample, in the "
@@ -295,22 +220,14 @@ def _introduction(numbers: Mapping[str, Any]) -> str:
 def _tiles(numbers: Mapping[str, Any]) -> str:
     best, neurokit = min(numbers["timing"], key=lambda row: row["seconds_per_record"]), numbers["timing"][-1]
     ratio = neurokit["seconds_per_record"] / best["seconds_per_record"]
-    tiles = {
+    values = {
         "records": str(numbers["input"]["records_used"]),
         "R peaks": str(numbers["r_peaks"]["count"]),
         "beats/min, median": f"{numbers['heart_rate_bpm']['median']:.0f}",
         "per synthetic record": duration(best["seconds_per_record"]),
         "times as fast as NeuroKit2's ecg_simulate": number(ratio),
     }
-    return '<ul class="tiles">' + "".join(f"<li><b>{v}</b>{_text(k)}</li>" for k, v in tiles.items()) + "</ul>"
-
-
-def _figure(name: str, pictures: Mapping[str, bytes], caption: str) -> str:
-    picture = base64.b64encode(pictures[name]).decode("ascii")
-    return (
-        f'<figure><div class="scroll"><img alt="{_text(name)}: see the text below" '
-        f'src="data:image/png;base64,{picture}"></div><figcaption>{caption}</figcaption></figure>'
-    )
+    return tiles(values)
 
 
 def _about_overlay(numbers: Mapping[str, Any]) -> str:
@@ -394,14 +311,14 @@ def _interval_table(numbers: Mapping[str, Any]) -> str:
         "synthetic, as put in",
         "healthy, at rest",
     ]
-    return _table(header, rows, "numbers") + _failed(intervals)
+    return table(header, rows, "numbers") + _failed(intervals)
 
 
 def _failed(intervals: Mapping[str, Any]) -> str:
     if not intervals["failed"]:
         return ""
     items = [Skipped(**failed) for failed in intervals["failed"]]
-    return f'<p class="soft">Not delineated: {_text("; ".join(f"{name}: {why}" for name, why in items))}.</p>'
+    return f'<p class="soft">Not delineated: {text("; ".join(f"{name}: {why}" for name, why in items))}.</p>'
 
 
 def _about_timing(numbers: Mapping[str, Any]) -> str:
@@ -429,7 +346,7 @@ def _timing_table(numbers: Mapping[str, Any]) -> str:
         for t in numbers["timing"]
     ]
     header = ["", "threads", "time per record", "fastest run", "records/s", "times NeuroKit2", "runs"]
-    return _table(header, rows, "numbers")
+    return table(header, rows, "numbers")
 
 
 def _method(numbers: Mapping[str, Any]) -> str:
@@ -446,7 +363,7 @@ def _method(numbers: Mapping[str, Any]) -> str:
         f"with lower ones): {_range(scale, 2)}.",
         f"Backend: {synthesis['backend']}, {synthesis['threads']} threads, float32.",
     ]
-    return "<ul>" + "".join(f"<li>{_text(step)}</li>" for step in steps) + "</ul>"
+    return "<ul>" + "".join(f"<li>{text(step)}</li>" for step in steps) + "</ul>"
 
 
 def _left_out(numbers: Mapping[str, Any]) -> str:
@@ -459,7 +376,7 @@ def _left_out(numbers: Mapping[str, Any]) -> str:
     for reason, names in by_reason.items():
         more = f" and {len(names) - _MOST_LISTED} more, listed in report.json" if len(names) > _MOST_LISTED else ""
         rows.append([reason, ", ".join(names[:_MOST_LISTED]) + more])
-    return _table(["why", "records"], rows)
+    return table(["why", "records"], rows)
 
 
 def _data(numbers: Mapping[str, Any]) -> str:
@@ -470,11 +387,11 @@ def _data(numbers: Mapping[str, Any]) -> str:
             "input ECGs are the model of ecgkern.waveform with waves drawn for each record, baseline wander and "
             "noise.</p>"
         )
-    cited = "".join(f"<li>{_text(citation)}</li>" for citation in source["citations"])
+    cited = "".join(f"<li>{text(citation)}</li>" for citation in source["citations"])
     return (
-        f"<p>{_text(source['name'])}, {_text(source['place'])}, "
-        f'<a href="https://doi.org/{_text(source["doi"])}">doi:{_text(source["doi"])}</a>. Licence: '
-        f"{_text(source['licence'])}. The pictures show changed data: one lead, less its median. Cite:</p>"
+        f"<p>{text(source['name'])}, {text(source['place'])}, "
+        f'<a href="https://doi.org/{text(source["doi"])}">doi:{text(source["doi"])}</a>. Licence: '
+        f"{text(source['licence'])}. The pictures show changed data: one lead, less its median. Cite:</p>"
         f"<ul>{cited}</ul>"
     )
 
@@ -489,7 +406,7 @@ def _software(numbers: Mapping[str, Any]) -> str:
         ["steps", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in numbers["seconds"].items())],
         ["made", numbers["created"]],
     ]
-    return _table(None, rows, "plain")
+    return table(None, rows, "plain")
 
 
 def _range(summary: Mapping[str, float | None], digits: int = 0) -> str:
@@ -497,12 +414,3 @@ def _range(summary: Mapping[str, float | None], digits: int = 0) -> str:
         return "none found"
     median, low, high = (f"{summary[key]:.{digits}f}" for key in ("median", "low", "high"))
     return f"{median} ({low} to {high})"
-
-
-def _table(header: Sequence[str] | None, rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    head = "<tr>" + "".join(f"<th>{_text(cell)}</th>" for cell in header) + "</tr>" if header else ""
-    body = "".join(
-        f"<tr><th>{_text(first)}</th>" + "".join(f"<td>{_text(cell)}</td>" for cell in rest) + "</tr>"
-        for first, *rest in rows
-    )
-    return f'<div class="scroll"><table class="{kind}">{head}{body}</table></div>'

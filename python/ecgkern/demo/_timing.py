@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ecgkern._progress import Advance
 from ecgkern.data._records import require
 from ecgkern.demo._analysis import Synthesis, available_backends, threads_of
-from ecgkern.demo._input import Advance
 from ecgkern.waveform import Waves, gaussian_waves
 
 LEAST_BATCH = 2000  # records; the recordings are repeated up to it, so that a call is long against its overhead

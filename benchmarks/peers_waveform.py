@@ -1,4 +1,4 @@
-"""What ecgkern is compared with: the same work as a user would do it today, and the limits of the machine."""
+"""What ecgkern.waveform is compared with: the same work as a user would do it today, and the limits of the machine."""
 
 import numpy as np
 
@@ -40,7 +40,4 @@ def fill(out):
     """The floor: every byte of the result written once, by as many threads as the kernels use."""
     import torch
 
-    import ecgkern
-
-    torch.set_num_threads(ecgkern.get_num_threads())
     torch.from_numpy(out).fill_(0.0)
