@@ -176,28 +176,30 @@ contains
 
     !> What the samples first .. first + n - 1 add to the gradients of samples first_i .. first_i + n_i - 1, counted
     !> from 0.
-    subroutine add_slopes_f32(width, height, c1, c2, n_samples, n_features, n_threads, signs, first_i, n_i, first, n, &
-            slopes, columns, row_sums, gradients)
+    subroutine add_slopes_f32(width, height, c1, c2, n_samples, n_features, n_threads, measure, first_i, n_i, first, &
+            n, slopes, columns, row_sums, gradients)
         !f2py threadsafe
         integer(i64), intent(in) :: width, height, c1, c2, n_samples, n_features, n_threads, first_i, n_i, first, n
-        integer(i32), intent(in) :: signs
-        real(f32), intent(in) :: slopes(width, height), columns(c1, c2)
+        integer(i32), intent(in) :: measure
+        real(f32), intent(inout) :: slopes(width, height)
+        real(f32), intent(in) :: columns(c1, c2)
         real(f64), intent(inout) :: row_sums(n_samples)
         real(f32), intent(inout) :: gradients(n_features, n_samples)
 
-        call add_panel_f32(n_threads, signs /= 0, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
+        call add_panel_f32(n_threads, measure, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
     end subroutine add_slopes_f32
 
-    subroutine add_slopes_f64(width, height, c1, c2, n_samples, n_features, n_threads, signs, first_i, n_i, first, n, &
-            slopes, columns, row_sums, gradients)
+    subroutine add_slopes_f64(width, height, c1, c2, n_samples, n_features, n_threads, measure, first_i, n_i, first, &
+            n, slopes, columns, row_sums, gradients)
         !f2py threadsafe
         integer(i64), intent(in) :: width, height, c1, c2, n_samples, n_features, n_threads, first_i, n_i, first, n
-        integer(i32), intent(in) :: signs
-        real(f64), intent(in) :: slopes(width, height), columns(c1, c2)
+        integer(i32), intent(in) :: measure
+        real(f64), intent(inout) :: slopes(width, height)
+        real(f64), intent(in) :: columns(c1, c2)
         real(f64), intent(inout) :: row_sums(n_samples)
         real(f64), intent(inout) :: gradients(n_features, n_samples)
 
-        call add_panel_f64(n_threads, signs /= 0, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
+        call add_panel_f64(n_threads, measure, first_i, n_i, first, n, slopes, columns, row_sums, gradients)
     end subroutine add_slopes_f64
 
     !> A column of first and of second is one feature, sorted, free of NaN, and followed by one value more: +inf after

@@ -954,7 +954,7 @@ def test_bad_samples_of_the_aggregated_test(call, error, message):
         (lambda: Kernel("polynomial", degree=0), ValueError, "degree must be from 1"),
         (lambda: Kernel("polynomial", degree=100), ValueError, "degree must be at most 64"),
         (lambda: Kernel("polynomial", gamma=-1), ValueError, "gamma must be finite and greater than 0"),
-        (lambda: Kernel("polynomial", coef0=np.inf), ValueError, "coef0 must be a finite number"),
+        (lambda: Kernel("polynomial", coef0=np.inf), ValueError, "coef0 must be finite, got inf"),
         (lambda: kernel_sums(GOOD, GOOD, shard=(2, 2)), ValueError, "k from 0 to m - 1"),
         (lambda: kernel_sums(GOOD, GOOD, shard=3), ValueError, "shard must be two integers"),
         (lambda: kernel_sums(GOOD, GOOD, shard=(-1, 2)), ValueError, "shard must be two integers"),
@@ -1015,3 +1015,201 @@ def test_bad_samples_of_the_aggregated_test(call, error, message):
 def test_bad_options(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# ---- what once went wrong -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("d", [3, 30])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", ["energy", "laplacian"])
+def test_gradients_of_near_copies(backend, kernel, dtype, d):
+    """Where y nearly copies x, as from a generator that memorises, slopes are huge and differences small."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, d)).astype(dtype)
+    for closeness in (1e-2, 1e-4, 1e-6):
+        y = (x + closeness * rng.normal(size=x.shape)).astype(dtype)
+        z = np.concatenate([x, y]).astype(np.longdouble)
+        difference = z[:, None] - z[None]
+        distance = np.sqrt((difference**2).sum(-1))
+        slope = np.where(distance > 0, -0.5 / np.where(distance > 0, distance, 1), 0)
+        if kernel == "laplacian":
+            slope *= np.exp(-distance / 2) / 2
+        weight = np.full((80, 80), 1 / (40 * 39))
+        weight[:40, 40:] = weight[40:, :40] = -1 / 40**2
+        expected = 4 * ((weight * slope)[:, :, None] * difference).sum(1)
+        bandwidth = 2.0 if kernel == "laplacian" else "median"
+        got = np.concatenate(mmd2_grad(x, y, kernel=kernel, bandwidth=bandwidth, backend=backend)[1:])
+        tolerance = 1e-5 if dtype == np.float32 else 1e-11
+        np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("d", [3, 20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_sample_far_away_does_not_cost_the_others_their_digits(backend, d, dtype):
+    x, y = normal(60, 50, d, dtype=dtype)
+    x[0, 0] = 1e12
+    pooled = np.concatenate([x, y]).astype("f8")
+    distances = np.sqrt(((pooled[:, None] - pooled[None]) ** 2).sum(-1))[np.triu_indices(110, 1)]
+    assert median_bandwidth(x, y, backend=backend) == pytest.approx(np.median(distances), rel=1e-6)
+    expected = direct_mmd2("gaussian", x, y, 3.0)
+    assert mmd2(x, y, bandwidth=3.0, backend=backend) == pytest.approx(expected, abs=1e-6)
+
+
+def test_float32_near_its_limit(backend):
+    x = (1e38 * (1 + np.random.default_rng(0).random((10, 3)))).astype(np.float32)
+    expected = mmd2(x / 1e30, x / 2e30, bandwidth=1e8, backend=backend)
+    assert mmd2(x, x / 2, bandwidth=1e38, backend=backend) == pytest.approx(expected, rel=1e-5)
+    with pytest.warns(RuntimeWarning, match="median distance between samples is 0"):
+        assert median_bandwidth(np.full((10, 3), 3e38, np.float32), backend=backend) == 1.0
+    with pytest.raises(ValueError, match="vanish in float64; scale them up"):
+        median_bandwidth(1e-170 * np.random.default_rng(0).normal(size=(10, 3)), backend=backend)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_linear_kernel_of_samples_with_an_offset(backend, dtype):
+    x, y = normal(60, 50, 30, shift=0.5)
+    expected = mmd2(x, y, kernel="linear", backend=backend)
+    pvalue = mmd_test(x, y, kernel="linear", rng=0, backend=backend).pvalue
+    x, y = (x + 1e4).astype(dtype), (y + 1e4).astype(dtype)
+    close = pytest.approx(expected, rel=1e-7 if dtype == np.float64 else 5e-3)  # 1e4 in float32 has steps of 0.001
+    options = {"kernel": "linear", "backend": backend}
+    assert mmd2(x, y, **options) == close
+    assert mmd2_grad(x, y, **options)[0] == close
+    assert MMDReference(x, **options).mmd2(y) == close
+    assert mmd_test(x, y, rng=0, **options).statistic == close
+    assert mmd_test(x, y, rng=0, **options).pvalue == pytest.approx(pvalue, abs=0.01)
+
+
+def test_median_of_many_equal_distances_keeps_few(backend, monkeypatch):
+    from ecgkern.stats import _mmd
+
+    monkeypatch.setattr(_mmd, "_MOST_KEPT", 500)
+    rng = np.random.default_rng(0)
+    one_hot = np.eye(20)[rng.integers(20, size=300)]
+    assert median_bandwidth(one_hot, backend=backend) == pytest.approx(math.sqrt(2), rel=1e-15)
+    whole = rng.integers(0, 3, size=(300, 4)).astype(float)
+    distances = np.sqrt(((whole[:, None] - whole[None]) ** 2).sum(-1))[np.triu_indices(300, 1)]
+    assert median_bandwidth(whole, backend=backend) == pytest.approx(np.median(distances), rel=1e-14)
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(2, 90), d=st.sampled_from([1, 2, 20]), levels=st.integers(1, 50), seed=st.integers(0, 10**6))
+def test_median_of_any_ties(n, d, levels, seed):
+    from ecgkern.stats import _mmd
+
+    x = np.random.default_rng(seed).integers(0, levels + 1, size=(n, d)).astype(float)
+    distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))[np.triu_indices(n, 1)]
+    expected = np.median(distances)
+    if expected == 0:
+        expected = distances.mean() or 1.0
+    keep = _mmd._MOST_KEPT
+    _mmd._MOST_KEPT = 50
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            assert median_bandwidth(x) == pytest.approx(expected, rel=1e-12)
+    finally:
+        _mmd._MOST_KEPT = keep
+
+
+def test_reference_keeps_its_library_and_its_bandwidth():
+    torch = pytest.importorskip("torch")
+    x, y = normal(30, 20, 4)
+    reference = MMDReference(torch.from_numpy(x))
+    assert reference.test(torch.from_numpy(y), n_resamples=9, rng=0).n_resamples == 9
+    with pytest.raises(TypeError, match="one library"):
+        reference.mmd2(y)
+    assert isinstance(MMDReference(x.tolist()).mmd2(torch.from_numpy(y)), torch.Tensor)
+    bandwidth = np.array([2.0])
+    fixed = MMDReference(x, bandwidth=bandwidth)
+    before = fixed.mmd2(y)
+    bandwidth *= 2
+    assert fixed.mmd2(y) == before
+    with pytest.raises(ValueError, match="read-only"):
+        fixed.bandwidth[0] = 1.0
+
+
+def test_shards_add_up_by_sum_and_results_compare():
+    x, y = normal(30, 20, 4)
+    parts = [kernel_sums(x, y, bandwidth=2.0, shard=(k, 2)) for k in range(2)]
+    assert sum(parts).xx == pytest.approx(kernel_sums(x, y, bandwidth=2.0).xx)
+    assert parts[0] != parts[1]
+    assert len({parts[0], parts[1]}) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: mmd_test(GOOD, GOOD, groups_x=[1, np.nan, 2], groups_y=[3, 4, 5]),
+            ValueError,
+            "missing labels, got nan",
+        ),
+        (
+            lambda: mmd_test(GOOD, GOOD, groups_x=["a", None, "b"], groups_y=[3, 4, 5]),
+            ValueError,
+            "missing labels, got Non",
+        ),
+        (lambda: Kernel("polynomial", coef0="a"), TypeError, "coef0 must be a real number, got str"),
+        (lambda: Kernel("matern", nu=np.ones(2)), TypeError, "nu must be a real number, got ndarray"),
+        (lambda: Kernel(["gaussian"]), ValueError, "kernel must be one of"),
+        (lambda: Kernel("rational_quadratic", alpha=1e9), ValueError, "alpha must be at most 1e6"),
+        (lambda: mmd2(np.array([[2**53 + 1]]), [[0]]), ValueError, r"integers that float64 holds"),
+        (lambda: mmd2(GOOD, GOOD, block_size=2), ValueError, "block_size is for estimator='block'"),
+        (lambda: mmd2(GOOD, GOOD, n_subdiagonals=2), ValueError, "n_subdiagonals is for estimator='incomplete'"),
+        (lambda: kernel_sums(GOOD, GOOD, shard=(True, 2)), ValueError, "shard must be two integers"),
+        (lambda: mmd_test(GOOD, GOOD, rng="seed"), TypeError, "rng must be a numpy.random.Generator"),
+        (lambda: mmd_test(GOOD, GOOD, rng=True), TypeError, "rng must be a numpy.random.Generator"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_bad_details(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_large_weights_do_not_overflow():
+    x, y = normal(30, 20, 4)
+    expected = mmd2(x, y, bandwidth=[1.0, 2.0])
+    assert mmd2(x, y, bandwidth=[1.0, 2.0], weights=[1e308, 1e308]) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["linear", "block", "incomplete", "paired"])
+def test_blindness_is_reported_by_every_estimator(estimator):
+    x, y = normal(30, 30, 4)
+    with pytest.warns(RuntimeWarning, match="almost 0"):
+        mmd2(x, y, bandwidth=1e-3, estimator=estimator)
+
+
+def test_blindness_is_reported_by_gradient_and_witness():
+    x, y = normal(30, 30, 4)
+    with pytest.warns(RuntimeWarning, match="almost 0"):
+        mmd2_grad(x, y, bandwidth=1e-3)
+    with pytest.warns(RuntimeWarning, match="almost 0"):
+        mmd_witness(x + 1, x, y, bandwidth=1e-3)
+
+
+def test_bits_do_not_depend_on_the_threads_of_blas(tmp_path):
+    import hashlib
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import hashlib, numpy as np; from ecgkern.stats import mmd_test; rng = np.random.default_rng(0);"
+        "r = mmd_test(rng.normal(size=(700, 30)), rng.normal(size=(600, 30)), bandwidth=5.0, estimator='biased',"
+        "n_resamples=50, rng=0); print(hashlib.md5(r.null_distribution.tobytes()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(digests) == 1
+    assert len(digests.pop().strip()) == len(hashlib.md5().hexdigest())

@@ -71,7 +71,8 @@ def float_values(value: Any, name: str) -> NDArray[Any]:
         wide = (array > 2**53) | (array < -(2**53)) if array.dtype.kind == "i" else array > 2**53
         if wide.any():
             raise ValueError(f"{name} must hold integers that float64 holds, up to 2**53, got {_first(array, wide)}")
-    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+    single = array.dtype.kind == "f" and array.dtype.itemsize == 4  # of either byte order
+    return array.astype(np.float32 if single else np.float64, copy=False)
 
 
 def no_nan(array: Array, name: str) -> Array:
@@ -87,6 +88,26 @@ def not_empty(array: Array, name: str) -> Array:
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got shape {array.shape}")
     return array
+
+
+def generator(rng: Any, name: str = "rng") -> np.random.Generator:
+    """Return the random numbers that a Generator, a seed or None stands for."""
+    try:
+        if isinstance(rng, bool | np.bool_):
+            raise TypeError
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a numpy.random.Generator, a seed from 0 or None, got {rng!r}") from None
+
+
+def real_number(value: Any, name: str) -> float:
+    """Return a finite float."""
+    scalar = np.asarray(value)
+    if scalar.ndim or scalar.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+    if not np.isfinite(scalar):
+        raise ValueError(f"{name} must be finite, got {scalar}")
+    return float(scalar)
 
 
 def choice(value: Any, name: str, options: tuple[str, ...]) -> str:

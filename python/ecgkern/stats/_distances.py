@@ -275,7 +275,7 @@ def sliced_wasserstein_distance(
     a, b = _two_samples(x, y)
     d = a.shape[1]
     if projections is None:
-        directions = np.random.default_rng(rng).standard_normal(
+        directions = _validate.generator(rng).standard_normal(
             (d, _validate.positive_integer(n_projections, "n_projections"))
         )
         directions /= np.sqrt((directions**2).sum(axis=0))
@@ -308,7 +308,7 @@ def energy_distance(x: Any, y: Any, *, squared: bool = False, backend: str | Non
     Returns
     -------
     float64 scalar
-        At least 0; in the unit of the features (`squared`: the same unit, as D is its root).
+        At least 0. :math:`D^2` has the unit of the features, and D that of their root.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import ecgkern._fortran as extension
 from ecgkern import _threads
-from ecgkern.stats._kernels import CITYBLOCK, Functions
+from ecgkern.stats._kernels import Functions
 from ecgkern.stats._pool import FORMS, TILE, Pool, Totals, sums_of_chunks
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def add_slopes(
 ) -> None:
     """Add sums over the samples j of `others`, of w_ij z_j (or w_ij times a sign) to out and of w_ij to row_sums."""
     _ADD_SLOPES[out.dtype](
-        _threads.threads_for(slopes.size), int(measure == CITYBLOCK), rows.start, rows.stop - rows.start, others.start,
+        _threads.threads_for(slopes.size), measure, rows.start, rows.stop - rows.start, others.start,
         others.stop - others.start, slopes.T, columns.T, row_sums, out.T,
     )  # fmt: skip
 

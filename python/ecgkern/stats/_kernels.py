@@ -5,7 +5,6 @@ distance or the scalar product. The native code computes the measure tile by til
 formulas here are its specification.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,22 +88,27 @@ class Kernel:
     coef0: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.name not in _FORMS:
+        if not isinstance(self.name, str) or self.name not in _FORMS:
             raise ValueError(f"kernel must be one of {', '.join(_FORMS)}, or a Kernel; got {self.name!r}")
-        _validate.positive(self.alpha, "alpha")
-        if self.nu not in (0.5, 1.5, 2.5):
+        if _validate.positive(self.alpha, "alpha") > 1e6:
+            raise ValueError(f"alpha must be at most 1e6 (the kernel is then the gaussian one), got {self.alpha}")
+        if _validate.real_number(self.nu, "nu") not in (0.5, 1.5, 2.5):
             raise ValueError(f"nu must be 0.5, 1.5 or 2.5, got {self.nu!r}")
         if _validate.positive_integer(self.degree, "degree") > 64:
             raise ValueError(f"degree must be at most 64, got {self.degree}")
         if self.gamma is not None:
             _validate.positive(self.gamma, "gamma")
-        if np.ndim(self.coef0) or not np.isrealobj(self.coef0) or not np.isfinite(self.coef0):
-            raise ValueError(f"coef0 must be a finite number, got {self.coef0!r}")
+        _validate.real_number(self.coef0, "coef0")
 
     @property
     def has_bandwidth(self) -> bool:
         """Whether the kernel has a bandwidth: polynomial, linear and energy have none."""
         return self.name not in ("polynomial", "linear", "energy")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether k lies between 0 and 1: 0 for samples far apart, 1 for equal ones."""
+        return self.has_bandwidth
 
     @property
     def measure(self) -> int:
@@ -252,7 +256,8 @@ def checked_bandwidths(bandwidth: Any, kernel: Kernel) -> Floats | None:
         if bandwidth != "median":
             raise ValueError(f'bandwidth must be "median", a number above 0 or several of them; got {bandwidth!r}')
         return None
-    values = np.atleast_1d(_validate.real_array(bandwidth, "bandwidth", (0, 1)))
+    values = np.atleast_1d(_validate.real_array(bandwidth, "bandwidth", (0, 1))).copy()
+    values.setflags(write=False)  # results hold on to it
     if not values.size:
         raise ValueError("bandwidth must hold at least one number, got none")
     if not (values > 0).all():
@@ -271,11 +276,7 @@ def checked_weights(weights: Any, n_bandwidths: int) -> Floats:
     values = _validate.real_array(weights, "weights", (1,))
     if values.size != n_bandwidths:
         raise ValueError(f"weights must have one entry per bandwidth, {n_bandwidths}, got {values.size}")
-    if (values < 0).any() or not values.sum() > 0:
+    if (values < 0).any() or not values.max() > 0:
         raise ValueError(f"weights must not be negative and must not all be 0, got {values.tolist()}")
+    values = values / values.max()
     return np.asarray(values / values.sum())
-
-
-def is_sequence(value: Any) -> bool:
-    """Whether a bandwidth argument is a list of several."""
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)

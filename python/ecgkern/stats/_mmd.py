@@ -6,6 +6,7 @@ Gretton et al., J. Mach. Learn. Res. 13 (2012) 723-773.
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -28,12 +29,12 @@ PRECISIONS = ("highest", "high", "medium")
 _LEAST_MEAN, _LARGEST_MEAN = 1e-6, 1 - 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KernelSums:
     """Sums of a kernel over all pairs of samples, an entry per bandwidth, in float64.
 
     ``xx``, ``yy`` and ``xy`` include the pairs of a sample with itself, whose sums are ``trace_x`` and ``trace_y``. The
-    sums of shards add up with ``+``.
+    sums of shards add up with ``+`` and :func:`sum`.
     """
 
     xx: Floats
@@ -44,6 +45,9 @@ class KernelSums:
 
     def __add__(self, other: "KernelSums") -> "KernelSums":
         return KernelSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __radd__(self, other: Any) -> "KernelSums":
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __iter__(self) -> Iterator[Floats]:
         return (getattr(self, f.name) for f in fields(self))
@@ -144,8 +148,10 @@ def kernel_sums(
     One pass over the tiles of the upper triangle of the pooled samples: about (n + m)² d multiply-adds / 2, and
     nothing of size n x n. Distances of float32 samples are formed in float32 from samples centred on their mean (in
     float64 where d <= 16, and anew from the differences where they would cancel); the kernels and sums are float64.
-    Gaussian bandwidths in ratio 2 cost one exponential. Relative error of the sums: 1e-7 for float32 samples, 1e-13
-    for float64; backends agree to the same. Extra memory: a padded copy of the samples and some 100 kB per thread.
+    Gaussian bandwidths in ratio 2 cost one exponential. Error of the sums: 1e-7 of their largest for float32 samples,
+    1e-13 for float64, where samples are about as far from the middle of all as from each other (clusters R apart with a
+    spread of s: R/s times as much); backends agree to the same. Extra memory: a padded copy of the samples and some
+    100 kB per thread.
 
     Examples
     --------
@@ -171,6 +177,8 @@ def kernel_sums(
 def _checked_shard(shard: Any) -> tuple[int, int]:
     try:
         k, m = shard
+        if isinstance(k, bool):
+            raise TypeError
         k, m = _validate.positive_integer(k + 1, "shard[0] + 1") - 1, _validate.positive_integer(m, "shard[1]")
     except (TypeError, ValueError):
         raise ValueError(f"shard must be two integers (k, m), the k-th of m parts from 0, got {shard!r}") from None
@@ -240,13 +248,13 @@ def mmd2(
         ``paired``      mean of :math:`h_{ij} = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)` over
                         :math:`i \ne j`; n = m
         ``linear``      mean of :math:`h_{12}, h_{34}, \ldots`; n = m; O(n d)
-        ``block``       mean of ``unbiased`` over blocks of `block_size` samples; n = m
+        ``block``       mean of ``unbiased`` over blocks of `block_size` samples, the rest left out; n = m
         ``incomplete``  mean of :math:`h_{i,i+r}` over :math:`r = 1 \ldots` `n_subdiagonals`; n = m
         ==============  =============================================================================================
     weights : array_like, shape (n_bandwidths,), optional
         Weights of a mixture; equal by default, and scaled to sum to 1.
     block_size : int, optional
-        Samples per block; the integer below :math:`\sqrt n` by default.
+        Samples per block; by default :math:`\lfloor\sqrt n\rfloor`, at least 2.
     n_subdiagonals : int, optional
         min(100, n - 1) by default.
     precision : {"highest", "high", "medium"}
@@ -299,6 +307,9 @@ def mmd2(
     """
     _validate.choice(estimator, "estimator", ESTIMATORS)
     _validate.choice(precision, "precision", PRECISIONS)
+    for name, value, of in (("block_size", block_size, "block"), ("n_subdiagonals", n_subdiagonals, "incomplete")):
+        if value is not None and estimator != of:
+            raise ValueError(f"{name} is for estimator={of!r}, got estimator={estimator!r}")
     problem = check(x, y, kernel, bandwidth, weights, backend)
     return problem.scalar(estimate(problem, estimator, block_size, n_subdiagonals))
 
@@ -310,11 +321,8 @@ def estimate(
     n, m = len(problem.x), len(problem.y)
     if estimator not in ("unbiased", "biased"):
         same_number(problem, estimator)
-    if problem.kernel.name == "linear":  # MMD² does not change when both are moved, and its sums then do not cancel
-        shift = (problem.x.sum(axis=0, dtype=np.float64) + problem.y.sum(axis=0, dtype=np.float64)) / (n + m)
-        problem = replace(problem, x=problem.x - shift, y=problem.y - shift)
-    least = {"biased": 1, "block": 1}.get(estimator, 2)
-    if min(n, m) < least:
+    problem = centred(problem)
+    if min(n, m) < (1 if estimator == "biased" else 2):
         too_few(estimator, n, m)
         return math.nan
     if estimator == "linear":
@@ -330,6 +338,14 @@ def estimate(
     return float(combine(sums, own, n, m, estimator))
 
 
+def centred(problem: Problem) -> Problem:
+    """The problem with a linear kernel of moved samples, whose products do not cancel; any other unchanged."""
+    if problem.kernel.name != "linear":
+        return problem
+    shift = _pool.centre((problem.x, problem.y))
+    return replace(problem, x=problem.x - shift, y=problem.y - shift)
+
+
 def mixture_sums(problem: Problem) -> tuple[Floats, Floats]:
     """Sums over pairs of different samples (2, 2) and traces (2,) of the mixture; warns where the kernel is blind."""
     n, m = len(problem.x), len(problem.y)
@@ -339,7 +355,7 @@ def mixture_sums(problem: Problem) -> tuple[Floats, Floats]:
         return sums, np.array([s.trace_x[0], s.trace_y[0]])
     pool = problem.pool()
     per_bandwidth = _pool.run(pool, problem.functions, problem.module).sums
-    warn_if_blind(problem.kernel, per_bandwidth, n + m)
+    warn_if_blind(problem.kernel, mean_kernel(per_bandwidth, n + m))
     return per_bandwidth @ problem.mixture(), traces(problem)
 
 
@@ -350,20 +366,24 @@ def combine(sums: Floats, own: Floats, n: Any, m: Any, estimator: str) -> Any:
     return (sums[0, 0] + own[0]) / n**2 + (sums[1, 1] + own[1]) / m**2 - 2.0 * sums[0, 1] / (n * m)
 
 
-def warn_if_blind(kernel: Kernel, sums: Floats, n: int) -> None:
-    """Warn if k is almost 0, or almost 1, between all different samples, at every bandwidth."""
-    if kernel.name in ("energy", "linear", "polynomial") or n < 2:
+def mean_kernel(sums: Floats, n: int) -> Floats:
+    """Mean of k over all pairs of n different samples, from the sums over xx, yy (both orders) and xy (one)."""
+    return np.asarray((sums[0, 0] + sums[1, 1] + 2.0 * sums[0, 1]) / max(1, n * (n - 1)))
+
+
+def warn_if_blind(kernel: Kernel, mean: Any) -> None:
+    """Warn if k is almost 0, or almost 1, on average, at every bandwidth."""
+    if not kernel.bounded:
         return
-    mean = (sums[0, 0] + sums[1, 1] + 2.0 * sums[0, 1]) / (n * (n - 1))
-    if (mean < _LEAST_MEAN).all():
+    if np.all(mean < _LEAST_MEAN):
         trouble, advice = "almost 0 (its mean is below 1e-6)", "larger"
-    elif (mean > _LARGEST_MEAN).all():
+    elif np.all(mean > _LARGEST_MEAN):
         trouble, advice = "almost 1 (its mean is above 1 - 1e-6)", "smaller"
     else:
         return
     warnings.warn(
-        f"the {kernel.name} kernel is {trouble} between all different samples, so that MMD does not see the data: "
-        f'use a {advice} bandwidth, or bandwidth="median"',
+        f"the {kernel.name} kernel is {trouble} between different samples, so that MMD does not see the data: use a "
+        f'{advice} bandwidth, or bandwidth="median"',
         RuntimeWarning,
         stacklevel=outside(),
     )
@@ -379,8 +399,6 @@ def too_few(estimator: str, n: int, m: int) -> None:
 
 def outside() -> int:
     """The stacklevel of the first caller outside ecgkern.stats."""
-    import sys
-
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("ecgkern.stats"):
         level, frame = level + 1, frame.f_back
@@ -397,12 +415,10 @@ def same_number(problem: Problem, estimator: str) -> None:
 def core_terms(problem: Problem, i: NDArray[np.int64], j: NDArray[np.int64]) -> Floats:
     """h_ij = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i) for pairs of indices."""
     n = len(problem.x)
-    return np.asarray(
-        at_pairs(problem, i, j)
-        + at_pairs(problem, n + i, n + j)
-        - at_pairs(problem, i, n + j)
-        - at_pairs(problem, j, n + i)
-    )
+    same = at_pairs(problem, i, j) + at_pairs(problem, n + i, n + j)
+    across = at_pairs(problem, i, n + j) + at_pairs(problem, j, n + i)
+    warn_if_blind(problem.kernel, np.mean(same + across) / 4.0)
+    return np.asarray(same - across)
 
 
 def _subdiagonals(n: int, wanted: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -423,12 +439,13 @@ def of_blocks(problem: Problem, block_size: int | None) -> Floats:
         raise ValueError(f"block_size must be from 2 to the number of samples, {n}, got {size}")
     mixture, f, measure = problem.mixture(), problem.functions, problem.kernel.measure
 
-    def one(first: int) -> float:
+    def one(first: int) -> Floats:
         block = (problem.x[first : first + size], problem.y[first : first + size])
-        sums = _pool.run(_pool.pool(block, measure, problem.module), f, problem.module).sums @ mixture
-        return float(combine(sums, np.zeros(2), size, size, "unbiased"))
+        return _pool.run(_pool.pool(block, measure, problem.module), f, problem.module).sums @ mixture
 
-    return np.array([one(first) for first in range(0, n - size + 1, size)])
+    sums = np.array([one(first) for first in range(0, n - size + 1, size)])
+    warn_if_blind(problem.kernel, mean_kernel(sums.mean(axis=0), 2 * size))
+    return np.asarray(combine(np.moveaxis(sums, 0, -1), np.zeros((2, 1)), size, size, "unbiased"))
 
 
 def at_pairs(problem: Problem, i: NDArray[np.int64], j: NDArray[np.int64]) -> Floats:
@@ -536,9 +553,9 @@ def median_bandwidth(
     Notes
     -----
     Exact, without storing the distances: a random sample brackets the median, and one pass counts the distances below
-    the bracket and keeps those within. 200 000 random pairs give it to about 0.1 %; random pairs beat random samples.
-    To compare several synthetic samples with one real one, take the bandwidth of the real one, lest it follow what is
-    measured.
+    the bracket and keeps those within; many equal ones take a pass or two more. 200 000 random pairs give it to about
+    0.1 %; random pairs beat random samples. To compare several synthetic samples with one real one, take the bandwidth
+    of the real one, lest it follow what is measured.
 
     Examples
     --------
@@ -556,11 +573,11 @@ def median_bandwidth(
     kernel = Kernel("laplacian_l1" if metric == "cityblock" else "gaussian")
     if subsample is not None:
         subsample = _validate.positive_integer(subsample, "subsample")
-    return median_of(tuple(groups), kernel, module, subsample, np.random.default_rng(rng))
+    return median_of(tuple(groups), kernel, module, subsample, _validate.generator(rng))
 
 
-# A pass that keeps at most so many distances in the bracket around the median: 32 MB.
-_MOST_KEPT = 1 << 22
+# Distances kept of those in the bracket around the median: 16 MB.
+_MOST_KEPT = 1 << 21
 # Rows of a block of distances that are looked at together.
 _BLOCK = 1024
 
@@ -577,8 +594,7 @@ def median_of(
         raise ValueError("the median distance needs at least two samples, got 1")
     n_pairs = pool.n * (pool.n - 1) // 2
     if subsample is not None:
-        assert rng is not None
-        v = np.sort(_random_measures(pool, kernel, subsample, rng))
+        v = np.sort(_random_measures(pool, kernel, subsample, rng or np.random.default_rng()))
         middle = v[[(v.size - 1) // 2, v.size // 2]]
     else:
         middle = _order_statistics(pool, kernel, module, ((n_pairs - 1) // 2, n_pairs // 2))
@@ -586,20 +602,15 @@ def median_of(
     median = float(np.mean(np.sqrt(middle) if squared else middle))
     if median > 0:
         return median
-    mean = float(np.mean(_random_distances(pool, kernel)))
-    replacement = mean if mean > 0 else 1.0
+    total = sum(float(np.sum(np.sqrt(v) if squared else v)) for v in _all_measures(pool, kernel, module))
+    replacement = total / n_pairs if total > 0 else 1.0
     warnings.warn(
         f"the median distance between samples is 0, because most of them are equal: {replacement:.6g}"
-        f"{', the mean distance,' if mean > 0 else ''} is used as the bandwidth",
+        f"{', the mean distance,' if total > 0 else ''} is used as the bandwidth",
         RuntimeWarning,
         stacklevel=outside(),
     )
     return replacement
-
-
-def _random_distances(pool: Pool, kernel: Kernel) -> Floats:
-    v = _random_measures(pool, kernel, 20_000, np.random.default_rng(0))
-    return np.sqrt(v) if kernel.measure == _kernels.SQUARED else v
 
 
 def _random_measures(pool: Pool, kernel: Kernel, count: int, rng: np.random.Generator) -> Floats:
@@ -612,8 +623,7 @@ def _random_measures(pool: Pool, kernel: Kernel, count: int, rng: np.random.Gene
     v = np.empty(count)
     for k in range(0, count, step):
         part = slice(k, k + step)
-        difference = z[i[part]].astype(np.float64) - z[j[part]]
-        v[part] = _lengths(difference, kernel.measure)
+        v[part] = _lengths(z[i[part]].astype(np.float64) - z[j[part]], kernel.measure)
     return v
 
 
@@ -626,29 +636,58 @@ def _order_statistics(pool: Pool, kernel: Kernel, module: ModuleType, ranks: tup
         count = int(np.clip((10 * n_pairs / _MOST_KEPT) ** 2, 2000, 200_000))
         guess = np.sort(_random_measures(pool, kernel, count, np.random.default_rng(0)))
         spread = 2.5 * math.sqrt(count)
-        low, high = (guess[min(max(int(count / 2 + s * spread), 0), count - 1)] for s in (-1, 1))
+        low, high = (float(guess[min(max(int(count / 2 + s * spread), 0), count - 1)]) for s in (-1, 1))
         low, high = low * (1 - 1e-5), high * (1 + 1e-5)
     while True:
-        below, kept = _distances_between(pool, kernel, module, low, high)
-        if below <= ranks[0] and ranks[1] < below + kept.size:
+        below, within, kept, (least, most), counts = _between(pool, kernel, module, low, high)
+        if not below <= ranks[0] < ranks[1] + 1 <= below + within:
+            low, high = -np.inf, np.inf  # the sample misled
+        elif within == kept.size:
             kept.partition([rank - below for rank in ranks])
             return kept[[rank - below for rank in ranks]]
-        low, high = (low / 2, high) if below > ranks[0] else (low, 2 * high + np.finfo(float).tiny)
+        elif least == most:
+            return np.array([least, least])
+        elif math.isfinite(low) and math.isfinite(high):  # too many to keep: on to the bins that hold the ranks
+            edges = np.linspace(low, high, _BINS + 1)
+            first, last = np.searchsorted(np.cumsum(counts), np.array(ranks) - below, side="right")
+            low, high = float(np.nextafter(edges[first], -np.inf)), float(np.nextafter(edges[last + 1], np.inf))
+            low, high = max(low, least), min(high, most)
+        else:
+            low, high = least, most
 
 
-def _distances_between(pool: Pool, kernel: Kernel, module: ModuleType, low: float, high: float) -> tuple[int, Floats]:
-    """How many pairs lie below `low`, and the measures of those from `low` to `high`."""
-    below, kept = 0, []
+_BINS = 4096
+
+
+def _between(
+    pool: Pool, kernel: Kernel, module: ModuleType, low: float, high: float
+) -> tuple[int, int, Floats, tuple[float, float], NDArray[np.int64]]:
+    """How many pairs lie below `low` and from there to `high`; of these some measures, range and histogram."""
+    below, within, kept, size = 0, 0, [], 0
+    least, most = math.inf, -math.inf
+    counts = np.zeros(_BINS, np.int64)
+    for v in _all_measures(pool, kernel, module):
+        below += int(np.count_nonzero(v < low))
+        inside = v[(v >= low) & (v <= high)]
+        within += inside.size
+        if inside.size:
+            least, most = min(least, float(inside.min())), max(most, float(inside.max()))
+        if size <= _MOST_KEPT:
+            kept.append(inside)
+            size += inside.size
+        if math.isfinite(low) and math.isfinite(high) and high > low:
+            counts += np.histogram(inside, bins=_BINS, range=(low, high))[0]
+    return below, within, np.concatenate(kept), (least, most), counts
+
+
+def _all_measures(pool: Pool, kernel: Kernel, module: ModuleType) -> Iterator[Floats]:
+    """The measures of all pairs i < j, a block after the other in one place."""
     block = np.empty((_BLOCK, 4 * _BLOCK))
     for i, j in _blocks_of_pairs(pool):
         v = block.ravel()[: (i.stop - i.start) * (j.stop - j.start)].reshape(i.stop - i.start, -1)
         module.measures(pool, i, j, kernel.measure, v)
-        if j.start < i.stop:  # the part at and below the diagonal
-            v[np.arange(j.start, j.stop) <= np.arange(i.start, i.stop)[:, None]] = np.nan
-        with np.errstate(invalid="ignore"):
-            below += int(np.count_nonzero(v < low))
-            kept.append(v[(v >= low) & (v <= high)])
-    return below, np.concatenate(kept)
+        above = np.arange(j.start, j.stop) > np.arange(i.start, i.stop)[:, None]
+        yield v.ravel() if above.all() else v[above]
 
 
 def _blocks_of_pairs(pool: Pool) -> Iterator[tuple[slice, slice]]:
@@ -716,6 +755,7 @@ def mmd_witness(
         mixes=problem.mixture()[None],
         rows=True,
     )
+    warn_if_blind(problem.kernel, totals.sums[0, 1:].sum(axis=0) / (len(t) * (len(problem.x) + len(problem.y))))
     means = totals.rows[0, :, groups.group(0)] / np.array(groups.sizes)[:, None]
     return _dispatch.from_numpy(np.ascontiguousarray(means[1] - means[2], np.result_type(t, problem.dtype)), library)
 
@@ -775,7 +815,8 @@ def mmd2_grad(
     ([0.4545, -1.0451], [1.0451, -0.4545])
     """
     _validate.choice(estimator, "estimator", ("unbiased", "biased"))
-    problem = check(x, y, kernel, bandwidth, weights, backend)
+    given = check(x, y, kernel, bandwidth, weights, backend)
+    problem = centred(given)
     n, m = len(problem.x), len(problem.y)
     if estimator == "unbiased" and min(n, m) < 2:
         raise ValueError(f"the unbiased estimator needs at least two samples in x and in y, got {n} and {m}")
@@ -783,10 +824,11 @@ def mmd2_grad(
     factors = np.array([[1 / (n * (n - less)), -1 / (n * m)], [-1 / (n * m), 1 / (m * (m - less))]])
     pool = problem.pool()
     sums, out = _pool.gradient(pool, problem.functions, problem.module, problem.mixture(), factors, not less)
-    out = out.astype(problem.dtype, copy=False)
+    warn_if_blind(problem.kernel, mean_kernel(sums, n + m))
+    out = out.astype(given.dtype, copy=False)
     value = combine(sums, traces(problem), n, m, estimator)
     return (
-        problem.scalar(value),
+        given.scalar(value),
         _dispatch.from_numpy(out[pool.group(0)], problem.library),
         _dispatch.from_numpy(out[pool.group(1)], problem.library),
     )
@@ -849,7 +891,8 @@ def kid(
     kernel = Kernel("polynomial", degree=degree, gamma=gamma, coef0=coef0)
     problem = check(x, y, kernel, "median", None, backend)
     if subsets is None:
-        return KIDResult(problem.scalar(estimate(problem, "unbiased")), problem.scalar(0.0))
+        whole = estimate(problem, "unbiased")
+        return KIDResult(problem.scalar(whole), problem.scalar(0.0 * whole))
     subsets = _validate.positive_integer(subsets, "subsets")
     size = _validate.positive_integer(subset_size, "subset_size")
     if not 2 <= size <= min(len(problem.x), len(problem.y)):
@@ -857,7 +900,7 @@ def kid(
             f"subset_size must be from 2 to the number of samples, {len(problem.x)} and {len(problem.y)}, got {size}; "
             "subsets=None takes all of them"
         )
-    generator = np.random.default_rng(rng)
+    generator = _validate.generator(rng)
 
     def one() -> float:
         x, y = (s[generator.choice(len(s), size, replace=False)] for s in (problem.x, problem.y))

@@ -13,7 +13,7 @@ from ecgkern import _threads
 from ecgkern._numba_math import exp2, jit
 from ecgkern.stats import _kernels
 from ecgkern.stats._kernels import CITYBLOCK, LOG2_E, SQUARED, Functions
-from ecgkern.stats._numpy import CLOSE
+from ecgkern.stats._numpy import CLOSE, OUTSTANDING
 from ecgkern.stats._pool import FORMS, PADDING, TILE, Pool, Totals, aligned, sums_of_chunks
 
 Floats = NDArray[np.float64]
@@ -108,10 +108,13 @@ def add_slopes(
 
     def work(first: int, end: int) -> None:
         _add_slopes(
-            first, end, per_row, measure == CITYBLOCK, rows.start, n, others.start, n_others, slopes, columns, row_sums,
-            out,
+            first, end, per_row, measure, rows.start, n, others.start, n_others, slopes, columns, out,
         )  # fmt: skip
 
+    def prepare(first: int, end: int) -> None:
+        _add_outstanding(first, end, measure, rows.start, others.start, n_others, slopes, columns, row_sums, out)
+
+    _threads.run_ranges(n, _threads.threads_for(slopes.size), prepare)
     _threads.run_ranges(per_row * -(-n // TILE), _threads.threads_for(slopes.size), work)
 
 
@@ -546,21 +549,40 @@ def _add_slope(function, exponent, coef0, scale, weight, v, i, n, k, slope):  # 
 
 
 @jit
+def _add_outstanding(  # type: ignore[no-untyped-def]
+    first_row, end_row, measure, first_i, first, n, slopes, columns, row_sums, out
+):
+    for i in range(first_row, end_row):
+        if measure == SQUARED:
+            total = largest = slopes.dtype.type(0)
+            for j in range(n):
+                total += abs(slopes[_u(i), _u(j)])
+            for j in range(n):
+                largest = max(largest, abs(slopes[_u(i), _u(j)]))
+            others = slopes.dtype.type(max(1, n - 1))
+            if largest * others > OUTSTANDING * (total - largest):
+                for j in range(n):
+                    w = slopes[i, j]
+                    if abs(w) * others > OUTSTANDING * (total - abs(w)):
+                        for k in range(out.shape[1]):
+                            out[first_i + i, k] -= w * (columns[k, first_i + i] - columns[k, first + j])
+                        slopes[i, j] = 0
+        row_sum = 0.0
+        for j in range(n):
+            row_sum += _f64(slopes[_u(i), _u(j)])
+        row_sums[first_i + i] += row_sum
+
+
+@jit
 def _add_slopes(  # type: ignore[no-untyped-def]
-    first_item, end_item, per_row, signs, first_i, n, first, n_others, slopes, columns, row_sums, out
+    first_item, end_item, per_row, measure, first_i, n, first, n_others, slopes, columns, out
 ):
     length = -(-n_others // PADDING) * PADDING
     c = np.empty((4, 5), out.dtype)
     for item in range(first_item, end_item):
         i_begin, k_begin = item // per_row * TILE, item % per_row * FEATURES
         i_end, k_end = min(i_begin + TILE, n), min(k_begin + FEATURES, out.shape[1])
-        if k_begin == 0:
-            for i in range(i_begin, i_end):
-                total = 0.0
-                for j in range(n_others):
-                    total += _f64(slopes[_u(i), _u(j)])
-                row_sums[first_i + i] += total
-        if signs:
+        if measure == CITYBLOCK:
             _add_signs(columns, first_i, i_begin, i_end, k_begin, k_end, first, n_others, slopes, out)
             continue
         for k in range(k_begin, k_end, 5):

@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern.stats._kernels import CITYBLOCK, PRODUCT, Functions
+from ecgkern.stats._kernels import CITYBLOCK, PRODUCT, SQUARED, Functions
 from ecgkern.stats._pool import Pool, Totals
 
 Floats = NDArray[np.float64]
 
 # Where the expansion |a|² + |b|² - 2 a·b cancels more than this, the distance is computed from the differences.
 CLOSE = {np.dtype(np.float32): 1e-2, np.dtype(np.float64): 1e-6}
+# Slopes so many times as large as the mean of the others in their row are taken from the differences: they would cancel
+# in the sums.
+OUTSTANDING = 8.0
 
 
 def centre(x: NDArray[Any], shift: NDArray[Any], z: NDArray[Any], norms: Floats) -> None:
@@ -112,6 +115,12 @@ def add_slopes(
     """Add sums over the samples j of `others`, of w_ij z_j (or w_ij times a sign) to out and of w_ij to row_sums."""
     w = slopes[: rows.stop - rows.start, : others.stop - others.start].astype(np.float64)
     z = columns[: out.shape[1]].T.astype(np.float64)
+    if measure == SQUARED:
+        size = np.abs(w)
+        rest = size.sum(axis=1, keepdims=True) - size
+        for i, j in np.argwhere(size * max(1, w.shape[1] - 1) > OUTSTANDING * rest):
+            out[rows.start + i] -= w[i, j] * (z[rows.start + i] - z[others.start + j])
+            w[i, j] = 0.0
     row_sums[rows] += w.sum(axis=1)
     if measure == CITYBLOCK:
         out[rows] += np.stack([w_i @ np.sign(z_i - z[others]) for w_i, z_i in zip(w, z[rows], strict=True)])

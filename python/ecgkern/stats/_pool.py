@@ -1,7 +1,7 @@
 """Samples laid out for the kernels: checked, pooled, centred, padded and cut into tiles.
 
 Groups of samples (x and y; or points, x and y) stand one after the other in one array. Tiles of at most `TILE` rows do
-not cross from one group into the next, so that every tile of pairs belongs to one pair of groups. The pooled mean is
+not cross from one group into the next, so that every tile of pairs belongs to one pair of groups. A centre is
 subtracted first: distances do not change, and the expansion |a|² + |b|² - 2 a·b loses no digits to a common offset.
 """
 
@@ -30,6 +30,8 @@ FORMS = 60
 MOST_DIRECT = 16
 # Values beyond the last sample or feature that the kernels may read, and the step at which groups start: one vector.
 PADDING = 16
+# Samples of each group whose median is the centre.
+_SAMPLES_OF_CENTRE = 16
 # Partial sums of tile rows are kept apart, so that results do not depend on the number of threads.
 _CHUNKS = 64
 # Multiply-adds of one native call: about two seconds on two cores, so that Ctrl-C is heard.
@@ -95,6 +97,8 @@ class Totals:
 def samples(value: Any, name: str) -> NDArray[Any]:
     """Return samples as a 2-D array of float32 or float64 that holds numbers only."""
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     if array.ndim != 2:
         hint = f"; pass {name}.reshape(len({name}), -1)" if array.ndim > 2 else f"; pass {name}[:, None]"
         raise ValueError(
@@ -102,8 +106,7 @@ def samples(value: Any, name: str) -> NDArray[Any]:
         )
     if not array.shape[0] or not array.shape[1]:
         raise ValueError(f"{name} must hold at least one sample of at least one feature, got shape {array.shape}")
-    dtype = np.float32 if array.dtype in (np.float16, np.float32) else np.float64
-    return np.asarray(_validate.finite(np.asarray(array, dtype=dtype), name))
+    return np.asarray(_validate.finite(_validate.float_values(array, name), name))
 
 
 def same_features(x: NDArray[Any], y: NDArray[Any], names: tuple[str, str] = ("x", "y")) -> None:
@@ -115,19 +118,17 @@ def same_features(x: NDArray[Any], y: NDArray[Any], names: tuple[str, str] = ("x
 
 
 def pool(groups: Sequence[NDArray[Any]], measure: int, module: ModuleType, shift: Any = None) -> Pool:
-    """Lay out groups of samples; `shift` replaces their mean as what is subtracted."""
+    """Lay out groups of samples; `shift` replaces their centre as what is subtracted."""
     dtype = np.result_type(*groups)
     n_features = groups[0].shape[1]
     sizes = tuple(len(group) for group in groups)
-    if shift is None:
-        shift = np.zeros(n_features) if measure == PRODUCT else _centre(groups)
-    with np.errstate(over="ignore"):
-        reach = max(float(np.max(np.abs(group.max(initial=0)))) for group in groups) + max(
-            float(np.max(np.abs(group.min(initial=0)))) for group in groups
-        )
-    if reach > 1e140:
-        raise ValueError(f"samples reach {reach:.3g}: their squares exceed float64; scale them down")
+    reach = max(abs(float(extreme)) for group in groups for extreme in (group.min(), group.max()))
+    if reach > 1e140 or 0 < reach < 1e-140:
+        scale = "exceed float64; scale them down" if reach > 1 else "vanish in float64; scale them up"
+        raise ValueError(f"samples reach {reach:.3g}: their squares {scale}")
     direct = n_features <= MOST_DIRECT
+    if shift is None:
+        shift = np.zeros(n_features) if direct or measure == PRODUCT else centre(groups)
     if direct or not 1e-12 < reach < 1e15:  # squares in float32 would overflow or vanish
         dtype = np.dtype(np.float64)
     starts = np.concatenate(([0], np.cumsum([_padded(size) for size in sizes])))
@@ -163,11 +164,16 @@ def _padded(n: int) -> int:
     return -(-n // PADDING) * PADDING
 
 
-def _centre(groups: Sequence[NDArray[Any]]) -> Floats:
-    """About the mean of all samples: anything near it serves, because distances do not depend on it."""
-    n = sum(len(group) for group in groups)
-    means = [group.mean(axis=0) * (len(group) / n) for group in groups]
-    return np.asarray(np.sum(means, axis=0, dtype=np.float64))
+def centre(groups: Sequence[NDArray[Any]]) -> Floats:
+    """What to subtract so that samples do not stand off zero: the median of some, which a few far ones do not move.
+
+    Features whose median is within their spread are left as they are: subtracting would round them, and cost near
+    copies their differences.
+    """
+    few = np.concatenate([group[:: max(1, len(group) // _SAMPLES_OF_CENTRE)] for group in groups])
+    median = np.median(few, axis=0)
+    spread = np.median(np.abs(few - median), axis=0)
+    return np.asarray(np.where(np.abs(median) > 4.0 * spread, median, 0.0), dtype=np.float64)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """One fixed reference sample, such as the real records, against which many synthetic ones are compared."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class MMDReference:
         weights: Any = None,
         backend: str | None = None,
     ) -> None:
-        self._library = _dispatch.array_library(x=x)
+        self._specimen = x[:0] if hasattr(x, "dtype") else None  # of the library of x; a list goes with any
         self._module = _dispatch.load("stats", backend)
         self._kernel = _kernels.checked(kernel)
         bandwidths = _kernels.checked_bandwidths(bandwidth, self._kernel)
@@ -69,15 +70,16 @@ class MMDReference:
             bandwidths = np.array([_mmd.median_of((self._x,), self._kernel, self._module)])
         self.bandwidth = bandwidths
         self._weights = _kernels.checked_weights(weights, bandwidths.size)
-        self._shift = self._x.mean(axis=0, dtype=np.float64)
+        self._shift = _pool.centre((self._x,))
         alone = _pool.pool((self._x,), self._kernel.measure, self._module, self._centre())
-        self._sum = _pool.run(alone, self._problem(self._x).functions, self._module).sums[0, 0]
+        f = _kernels.functions(self._kernel, bandwidths, self._x.shape[1])
+        self._sum = _pool.run(alone, f, self._module).sums[0, 0]
 
     def _centre(self) -> Any:
-        return np.zeros_like(self._shift) if self._kernel.measure == _kernels.PRODUCT else self._shift
+        return np.zeros_like(self._shift) if self._kernel.name == "polynomial" else self._shift
 
     def _problem(self, y: Any) -> Problem:
-        library = _dispatch.array_library(x=self._x if self._library == "numpy" else None, y=y)
+        library = _dispatch.array_library(x=self._specimen, y=y)
         found = _pool.samples(y, "y")
         _pool.same_features(self._x, found)
         return Problem(self._x, found, self._kernel, self.bandwidth, self._weights, self._module, library)
@@ -92,11 +94,16 @@ class MMDReference:
         pool = _pool.pool((self._x, problem.y), self._kernel.measure, self._module, self._centre())
         sums = _pool.run(pool, problem.functions, self._module, wanted=[[0, 1], [0, 1]]).sums
         sums[0, 0] = self._sum
-        _mmd.warn_if_blind(self._kernel, sums, n + m)
-        return problem.scalar(_mmd.combine(sums @ problem.mixture(), _mmd.traces(problem), n, m, estimator))
+        _mmd.warn_if_blind(self._kernel, _mmd.mean_kernel(sums, n + m))
+        own = _mmd.traces(self._moved(problem))
+        return problem.scalar(_mmd.combine(sums @ problem.mixture(), own, n, m, estimator))
+
+    def _moved(self, problem: Problem) -> Problem:
+        """The problem of which `traces` are to be taken: products are those of the centred samples."""
+        if self._kernel.name != "linear":
+            return problem
+        return replace(problem, x=problem.x - self._shift, y=problem.y - self._shift)
 
     def test(self, y: Any, **options: Any) -> MMDTestResult:
-        """Test whether `y` has the distribution of the reference; as :func:`mmd_test`, with the fixed bandwidth."""
-        fixed = {} if not self._kernel.has_bandwidth else {"bandwidth": self.bandwidth, "weights": self._weights}
-        backend = self._module.__name__.rpartition("._")[2]
-        return _two_sample.mmd_test(self._x, y, **{"kernel": self._kernel, "backend": backend, **fixed, **options})
+        """Test whether `y` has the distribution of the reference; options as :func:`mmd_test`, the bandwidth fixed."""
+        return _two_sample.run_test(self._problem(y), **options)

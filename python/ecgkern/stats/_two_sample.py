@@ -32,7 +32,7 @@ _TIE = 1e-12
 _MOST_SIGNS = 1 << 28
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MMDTestResult:
     """Result of :func:`mmd_test`; unpacks into statistic and p-value.
 
@@ -63,7 +63,7 @@ class MMDTestResult:
         return iter((self.statistic, self.pvalue))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MMDAggResult:
     """Result of :func:`mmdagg`.
 
@@ -160,8 +160,8 @@ def mmd_test(
 
     Notes
     -----
-    The p-value is :math:`(1 + \#\{\text{resampled} \ge \text{observed}\}) / (1 + B)`, never 0, and under the null
-    hypothesis at most :math:`\alpha` with probability at most :math:`\alpha`, for every n and m. Where the
+    Of resamples the p-value is :math:`(1 + \#\{\text{resampled} \ge \text{observed}\}) / (1 + B)`, never 0, and under
+    the null hypothesis at most :math:`\alpha` with probability at most :math:`\alpha`, for every n and m. Where the
     permutations contain the division as it is (all of them, or a group) it is the plain share. Values that differ by
     rounding count as equal. The cost is that of :func:`mmd2` and :math:`(n + m)^2 B` multiply-adds; K is not stored.
     Permutations are drawn on the host, so every backend gives the same p-value for the same `rng`.
@@ -181,16 +181,41 @@ def mmd_test(
     >>> pvalue
     0.001
     """
-    _validate.choice(method, "method", tuple(_ESTIMATORS))
-    estimator = _ESTIMATORS[method][0] if estimator is None else estimator
-    if estimator not in _ESTIMATORS[method]:
-        raise ValueError(
-            f"estimator must be {' or '.join(_ESTIMATORS[method])} for method={method!r}, got {estimator!r}"
-        )
+    problem = _mmd.check(x, y, kernel, bandwidth, weights, backend)
+    return run_test(
+        problem,
+        estimator=estimator,
+        method=method,
+        n_resamples=n_resamples,
+        groups_x=groups_x,
+        groups_y=groups_y,
+        permutations=permutations,
+        rng=rng,
+    )
+
+
+def run_test(
+    problem: Problem,
+    *,
+    estimator: str | None = None,
+    method: str = "permutation",
+    n_resamples: int = 999,
+    groups_x: Any = None,
+    groups_y: Any = None,
+    permutations: Any = None,
+    rng: Any = None,
+) -> MMDTestResult:
+    """`mmd_test` of checked samples."""
+    _validate.choice(method, "method", tuple(ESTIMATORS_OF_METHOD))
+    estimator = ESTIMATORS_OF_METHOD[method][0] if estimator is None else estimator
+    if estimator not in ESTIMATORS_OF_METHOD[method]:
+        possible = " or ".join(ESTIMATORS_OF_METHOD[method])
+        raise ValueError(f"estimator must be {possible} for method={method!r}, got {estimator!r}")
     n_resamples = _validate.positive_integer(n_resamples, "n_resamples")
+    generator = _validate.generator(rng)
     if method != "permutation" and not (groups_x is None and groups_y is None and permutations is None):
         raise ValueError('groups_x, groups_y and permutations need method="permutation"')
-    problem = _mmd.check(x, y, kernel, bandwidth, weights, backend)
+    problem = _mmd.centred(problem)
     n, m = len(problem.x), len(problem.y)
     if method != "permutation":
         _mmd.same_number(problem, estimator)
@@ -200,16 +225,16 @@ def mmd_test(
     if method == "asymptotic":
         return _asymptotic(problem, estimator)
     if method == "wild_bootstrap":
-        signs = _random_signs(np.random.default_rng(rng), n_resamples, n)
+        signs = _random_signs(generator, n_resamples, n)
         statistics = _wild_statistics(problem, signs)
         return _result(problem, statistics, math.inf, method)
-    firsts, kind = _divisions(n, m, groups_x, groups_y, permutations, n_resamples, rng)
+    firsts, kind = _divisions(n, m, groups_x, groups_y, permutations, n_resamples, generator)
     statistics, scale = _permuted_statistics(problem, estimator, firsts)
-    complete = kind == "exact" or bool((firsts[1:] == firsts[0]).all(axis=1).any() and permutations is not None)
+    complete = kind == "exact" or (permutations is not None and bool((firsts[1:] == firsts[0]).all(axis=1).any()))
     return _result(problem, statistics, scale, kind, complete)
 
 
-_ESTIMATORS = {
+ESTIMATORS_OF_METHOD = {
     "permutation": ("unbiased", "biased"),
     "wild_bootstrap": ("paired",),
     "asymptotic": ("linear", "block"),
@@ -226,7 +251,7 @@ def _result(problem: Problem, statistics: Floats, scale: float, method: str, com
 
 
 def _divisions(
-    n: int, m: int, groups_x: Any, groups_y: Any, permutations: Any, n_resamples: int, rng: Any
+    n: int, m: int, groups_x: Any, groups_y: Any, permutations: Any, n_resamples: int, rng: np.random.Generator
 ) -> tuple[Signs, str]:
     """Which samples go first: row 0 as they are, a row per permutation; and the method."""
     observed = np.repeat(np.array([1, 0], np.int8), (n, m))
@@ -243,7 +268,7 @@ def _divisions(
         method = "exact"
     else:
         chosen = np.tile(of_unit, (n_resamples, 1))
-        np.random.default_rng(rng).permuted(chosen, axis=1, out=chosen)
+        rng.permuted(chosen, axis=1, out=chosen)
         method = "permutation"
     return np.concatenate([observed[None], chosen[:, units]]), method
 
@@ -278,7 +303,10 @@ def _labels(value: Any, n: int, name: str) -> NDArray[Any]:
     labels = np.asarray(_dispatch.to_numpy(value, name))
     if labels.shape != (n,):
         raise ValueError(f"{name} must have one label per sample, shape ({n},), got shape {labels.shape}")
-    return labels
+    for i, label in enumerate(labels.tolist()):
+        if label is None or label != label:
+            raise ValueError(f"{name} must not hold missing labels, got {label} at [{i}]")
+    return labels.astype(str) if labels.dtype == object else labels
 
 
 def _given(permutations: Any, n: int, m: int) -> Signs:
@@ -307,7 +335,7 @@ def _given(permutations: Any, n: int, m: int) -> Signs:
 def _permuted_statistics(problem: Problem, estimator: str, firsts: Signs) -> tuple[Floats, float]:
     """MMD² for each row of indicators, and the scale of its rounding."""
     q, rows, total, per_bandwidth = _forms(problem, firsts, problem.mixture()[None])
-    _mmd.warn_if_blind(problem.kernel, per_bandwidth, firsts.shape[1])
+    _mmd.warn_if_blind(problem.kernel, _mmd.mean_kernel(per_bandwidth, firsts.shape[1]))
     return _statistics(problem, estimator, firsts, q[0], rows[0], total[0], problem.weights)
 
 
@@ -328,9 +356,10 @@ def _statistics(
 
 
 def _product(signs: Signs, values: Floats) -> Floats:
-    """signs @ values, some rows at a time, in one order whatever the number of rows."""
+    """signs @ values, some rows at a time; without BLAS, whose bits depend on its number of threads."""
     step = max(1, (1 << 22) // values.size)
-    return np.concatenate([signs[k : k + step].astype(np.float64) @ values for k in range(0, len(signs), step)])
+    parts = (signs[k : k + step].astype(np.float64) for k in range(0, len(signs), step))
+    return np.concatenate([np.einsum("ij,j->i", part, values) for part in parts])
 
 
 def _forms(problem: Problem, signs: Signs, mixes: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -365,8 +394,8 @@ def _wild_statistics(problem: Problem, signs: Signs) -> Floats:
     """The paired statistic with each row of signs: sum over i != j of s_i s_j h_ij / n(n - 1)."""
     mixes = problem.mixture()[None]
     q, _, _, per_bandwidth = _forms(problem, np.concatenate([signs, -signs], axis=1), mixes)
-    _mmd.warn_if_blind(problem.kernel, per_bandwidth, 2 * len(problem.x))
     n = len(problem.x)
+    _mmd.warn_if_blind(problem.kernel, _mmd.mean_kernel(per_bandwidth, 2 * n))
     crossed = _mmd.at_pairs(problem, np.arange(n), n + np.arange(n)).sum()
     return np.asarray((q[0] + 2.0 * crossed) / (n * (n - 1)))
 
@@ -462,7 +491,7 @@ def mmdagg(
     level = _validate.positive(alpha, "alpha")
     if level >= 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}")
-    if isinstance(kernels, str) or not len(kernels):
+    if isinstance(kernels, str) or not (kernels := tuple(kernels)):
         raise ValueError(f"kernels must be a sequence of names, got {kernels!r}")
     n_bandwidths = _validate.positive_integer(n_bandwidths, "n_bandwidths")
     n_bisect = _validate.positive_integer(n_bisect, "n_bisect")
@@ -479,7 +508,7 @@ def mmdagg(
     _validate.choice(method, "method", ("wild_bootstrap", "permutation"))
     if method == "wild_bootstrap":
         _mmd.same_number(problems[0], "paired")
-    generator = np.random.default_rng(rng)
+    generator = _validate.generator(rng)
     draw = _random_signs(generator, first + second, n) if method == "wild_bootstrap" else None
     if draw is None:
         draw = np.tile(np.repeat(np.array([1, 0], np.int8), (n, m)), (first + second + 1, 1))
