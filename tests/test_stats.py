@@ -485,9 +485,9 @@ def test_median_against_numpy(backend, n, d, metric):
 @pytest.mark.parametrize("kind", ["spread", "clusters", "duplicates"])
 def test_median_of_many_pairs_is_exact(backend, kind, monkeypatch):
     """With more pairs than are kept at once, the bracket is found from random pairs."""
-    from ecgkern.stats import _mmd
+    from ecgkern.stats import _bandwidth
 
-    monkeypatch.setattr(_mmd, "_MOST_KEPT", 1000)
+    monkeypatch.setattr(_bandwidth, "_MOST_KEPT", 1000)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 20))
     if kind == "clusters":
@@ -1082,9 +1082,9 @@ def test_linear_kernel_of_samples_with_an_offset(backend, dtype):
 
 
 def test_median_of_many_equal_distances_keeps_few(backend, monkeypatch):
-    from ecgkern.stats import _mmd
+    from ecgkern.stats import _bandwidth
 
-    monkeypatch.setattr(_mmd, "_MOST_KEPT", 500)
+    monkeypatch.setattr(_bandwidth, "_MOST_KEPT", 500)
     rng = np.random.default_rng(0)
     one_hot = np.eye(20)[rng.integers(20, size=300)]
     assert median_bandwidth(one_hot, backend=backend) == pytest.approx(math.sqrt(2), rel=1e-15)
@@ -1096,21 +1096,21 @@ def test_median_of_many_equal_distances_keeps_few(backend, monkeypatch):
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(2, 90), d=st.sampled_from([1, 2, 20]), levels=st.integers(1, 50), seed=st.integers(0, 10**6))
 def test_median_of_any_ties(n, d, levels, seed):
-    from ecgkern.stats import _mmd
+    from ecgkern.stats import _bandwidth
 
     x = np.random.default_rng(seed).integers(0, levels + 1, size=(n, d)).astype(float)
     distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))[np.triu_indices(n, 1)]
     expected = np.median(distances)
     if expected == 0:
         expected = distances.mean() or 1.0
-    keep = _mmd._MOST_KEPT
-    _mmd._MOST_KEPT = 50
+    keep = _bandwidth._MOST_KEPT
+    _bandwidth._MOST_KEPT = 50
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             assert median_bandwidth(x) == pytest.approx(expected, rel=1e-12)
     finally:
-        _mmd._MOST_KEPT = keep
+        _bandwidth._MOST_KEPT = keep
 
 
 def test_reference_keeps_its_library_and_its_bandwidth():

@@ -1,6 +1,7 @@
 """The one place that checks arguments and words the errors: the argument, what was expected, what came."""
 
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -222,3 +223,11 @@ def output(value: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dic
         if isinstance(array, np.ndarray) and np.may_share_memory(value, array):
             raise ValueError(f"{name} must not share memory with {other}")
     return value
+
+
+def outside(package: str) -> int:
+    """Return the stacklevel at which a warning names the caller of `package`."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(package):
+        level, frame = level + 1, frame.f_back
+    return level

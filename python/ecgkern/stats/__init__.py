@@ -10,6 +10,7 @@ ECGs do; `dtw`, `cdist_dtw`, `rmse` and `prd` compare signals one by one. Sample
 records of several leads with ``x.reshape(len(x), -1)``.
 """
 
+from ecgkern.stats._bandwidth import median_bandwidth
 from ecgkern.stats._distances import (
     energy_distance,
     frechet_distance,
@@ -28,7 +29,6 @@ from ecgkern.stats._mmd import (
     KIDResult,
     kernel_sums,
     kid,
-    median_bandwidth,
     mmd,
     mmd2,
     mmd2_grad,

@@ -6,7 +6,6 @@ Gretton et al., J. Mach. Learn. Res. 13 (2012) 723-773.
 """
 
 import math
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
 from ecgkern.stats import _kernels, _pool
+from ecgkern.stats._bandwidth import lengths, median_of
 from ecgkern.stats._kernels import PRODUCT, Functions, Kernel
 from ecgkern.stats._pool import Pool
 
@@ -385,7 +385,7 @@ def warn_if_blind(kernel: Kernel, mean: Any) -> None:
         f"the {kernel.name} kernel is {trouble} between different samples, so that MMD does not see the data: use a "
         f'{advice} bandwidth, or bandwidth="median"',
         RuntimeWarning,
-        stacklevel=outside(),
+        stacklevel=_validate.outside("ecgkern.stats"),
     )
 
 
@@ -393,16 +393,8 @@ def too_few(estimator: str, n: int, m: int) -> None:
     warnings.warn(
         f"the {estimator} estimator needs at least two samples in x and in y, got {n} and {m}: the result is NaN",
         RuntimeWarning,
-        stacklevel=outside(),
+        stacklevel=_validate.outside("ecgkern.stats"),
     )
-
-
-def outside() -> int:
-    """The stacklevel of the first caller outside ecgkern.stats."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("ecgkern.stats"):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def same_number(problem: Problem, estimator: str) -> None:
@@ -461,17 +453,10 @@ def at_pairs(problem: Problem, i: NDArray[np.int64], j: NDArray[np.int64]) -> Fl
         if problem.kernel.measure == PRODUCT:
             return np.asarray(np.einsum("ij,ij->i", a, b))
         a -= b
-        return np.asarray(_lengths(a, problem.kernel.measure))
+        return np.asarray(lengths(a, problem.kernel.measure))
 
     v = np.concatenate([measure(slice(k, k + step)) for k in range(0, i.size, step)]) if i.size else np.zeros(0)
     return np.asarray(np.tensordot(problem.mixture(), np.array(problem.functions.values(v)), 1))
-
-
-def _lengths(differences: Floats, measure: int) -> Any:
-    """The measure of each row of differences."""
-    if measure == _kernels.CITYBLOCK:
-        return np.abs(differences).sum(axis=1)
-    return np.einsum("ij,ij->i", differences, differences)
 
 
 def mmd(x: Any, y: Any, **options: Any) -> Any:
@@ -504,200 +489,6 @@ def mmd(x: Any, y: Any, **options: Any) -> Any:
     if isinstance(squared, np.generic):
         return np.sqrt(np.maximum(squared, squared.dtype.type(0)))
     return squared.clamp(min=0).sqrt()
-
-
-def median_bandwidth(
-    x: Any,
-    y: Any = None,
-    *,
-    metric: str = "euclidean",
-    subsample: int | None = None,
-    rng: Any = None,
-    backend: str | None = None,
-) -> float:
-    r"""Return the median distance between different samples, :math:`\mathrm{median}_{i<j} \|z_i - z_j\|`.
-
-    It is the usual bandwidth :math:`\sigma` of :math:`\exp(-d^2 / 2\sigma^2)` (Gretton's rule). For an even number of
-    pairs the two middle distances are averaged.
-
-    Parameters
-    ----------
-    x : array_like, shape (n, d)
-        Samples.
-    y : array_like, shape (m, d), optional
-        More samples, pooled with `x`.
-    metric : {"euclidean", "cityblock"}
-        "cityblock" for the kernel ``laplacian_l1``.
-    subsample : int, optional
-        Take the median of so many random pairs instead of all.
-    rng : numpy.random.Generator, int or None
-        Random numbers for `subsample`.
-    backend : {"fortran", "numba", "numpy"}, optional
-        By default the first of these that is ready; see :func:`ecgkern.backends`.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument has the wrong shape, type or range, or there are fewer than two samples.
-
-    Warns
-    -----
-    RuntimeWarning
-        If the median is 0, because most samples are equal. The mean distance is returned instead, or 1 if all are
-        equal.
-
-    Notes
-    -----
-    Exact, without storing the distances: a random sample brackets the median, and one pass counts the distances below
-    the bracket and keeps those within; many equal ones take a pass or two more. 200 000 random pairs give it to about
-    0.1 %; random pairs beat random samples. To compare several synthetic samples with one real one, take the bandwidth
-    of the real one, lest it follow what is measured.
-
-    Examples
-    --------
-    >>> from ecgkern.stats import median_bandwidth
-    >>> median_bandwidth([[0.0], [1.0], [3.0]])  # distances 1, 2, 3
-    2.0
-    """
-    _validate.choice(metric, "metric", ("euclidean", "cityblock"))
-    _dispatch.array_library(x=x, y=y)
-    module = _dispatch.load("stats", backend)
-    groups = [_pool.samples(x, "x")]
-    if y is not None:
-        groups.append(_pool.samples(y, "y"))
-        _pool.same_features(groups[0], groups[1])
-    kernel = Kernel("laplacian_l1" if metric == "cityblock" else "gaussian")
-    if subsample is not None:
-        subsample = _validate.positive_integer(subsample, "subsample")
-    return median_of(tuple(groups), kernel, module, subsample, _validate.generator(rng))
-
-
-# Distances kept of those in the bracket around the median: 16 MB.
-_MOST_KEPT = 1 << 21
-# Rows of a block of distances that are looked at together.
-_BLOCK = 1024
-
-
-def median_of(
-    groups: tuple[NDArray[Any], ...],
-    kernel: Kernel,
-    module: ModuleType,
-    subsample: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> float:
-    pool = _pool.pool(groups, kernel.measure, module)
-    if pool.n < 2:
-        raise ValueError("the median distance needs at least two samples, got 1")
-    n_pairs = pool.n * (pool.n - 1) // 2
-    if subsample is not None:
-        v = np.sort(_random_measures(pool, kernel, subsample, rng or np.random.default_rng()))
-        middle = v[[(v.size - 1) // 2, v.size // 2]]
-    else:
-        middle = _order_statistics(pool, kernel, module, ((n_pairs - 1) // 2, n_pairs // 2))
-    squared = kernel.measure == _kernels.SQUARED
-    median = float(np.mean(np.sqrt(middle) if squared else middle))
-    if median > 0:
-        return median
-    total = sum(float(np.sum(np.sqrt(v) if squared else v)) for v in _all_measures(pool, kernel, module))
-    replacement = total / n_pairs if total > 0 else 1.0
-    warnings.warn(
-        f"the median distance between samples is 0, because most of them are equal: {replacement:.6g}"
-        f"{', the mean distance,' if total > 0 else ''} is used as the bandwidth",
-        RuntimeWarning,
-        stacklevel=outside(),
-    )
-    return replacement
-
-
-def _random_measures(pool: Pool, kernel: Kernel, count: int, rng: np.random.Generator) -> Floats:
-    """Squared (or city-block) distances of random pairs of different samples."""
-    rows = np.concatenate([np.r_[pool.group(g)] for g in range(len(pool.sizes))])
-    i = rng.integers(pool.n, size=count)
-    j = rows[(i + rng.integers(1, pool.n, size=count)) % pool.n]
-    i, z = rows[i], pool.rows()
-    step = max(1, (1 << 20) // pool.n_features)
-    v = np.empty(count)
-    for k in range(0, count, step):
-        part = slice(k, k + step)
-        v[part] = _lengths(z[i[part]].astype(np.float64) - z[j[part]], kernel.measure)
-    return v
-
-
-def _order_statistics(pool: Pool, kernel: Kernel, module: ModuleType, ranks: tuple[int, int]) -> Floats:
-    """The measures of these two neighbouring ranks (from 0) among all pairs i < j."""
-    n_pairs = pool.n * (pool.n - 1) // 2
-    low, high = -np.inf, np.inf
-    if n_pairs > _MOST_KEPT:
-        # The ranks lie within five standard deviations of the same quantile of a random sample, nearly always.
-        count = int(np.clip((10 * n_pairs / _MOST_KEPT) ** 2, 2000, 200_000))
-        guess = np.sort(_random_measures(pool, kernel, count, np.random.default_rng(0)))
-        spread = 2.5 * math.sqrt(count)
-        low, high = (float(guess[min(max(int(count / 2 + s * spread), 0), count - 1)]) for s in (-1, 1))
-        low, high = low * (1 - 1e-5), high * (1 + 1e-5)
-    while True:
-        below, within, kept, (least, most), counts = _between(pool, kernel, module, low, high)
-        if not below <= ranks[0] < ranks[1] + 1 <= below + within:
-            low, high = -np.inf, np.inf  # the sample misled
-        elif within == kept.size:
-            kept.partition([rank - below for rank in ranks])
-            return kept[[rank - below for rank in ranks]]
-        elif least == most:
-            return np.array([least, least])
-        elif math.isfinite(low) and math.isfinite(high):  # too many to keep: on to the bins that hold the ranks
-            edges = np.linspace(low, high, _BINS + 1)
-            first, last = np.searchsorted(np.cumsum(counts), np.array(ranks) - below, side="right")
-            low, high = float(np.nextafter(edges[first], -np.inf)), float(np.nextafter(edges[last + 1], np.inf))
-            low, high = max(low, least), min(high, most)
-        else:
-            low, high = least, most
-
-
-_BINS = 4096
-
-
-def _between(
-    pool: Pool, kernel: Kernel, module: ModuleType, low: float, high: float
-) -> tuple[int, int, Floats, tuple[float, float], NDArray[np.int64]]:
-    """How many pairs lie below `low` and from there to `high`; of these some measures, range and histogram."""
-    below, within, kept, size = 0, 0, [], 0
-    least, most = math.inf, -math.inf
-    counts = np.zeros(_BINS, np.int64)
-    for v in _all_measures(pool, kernel, module):
-        below += int(np.count_nonzero(v < low))
-        inside = v[(v >= low) & (v <= high)]
-        within += inside.size
-        if inside.size:
-            least, most = min(least, float(inside.min())), max(most, float(inside.max()))
-        if size <= _MOST_KEPT:
-            kept.append(inside)
-            size += inside.size
-        if math.isfinite(low) and math.isfinite(high) and high > low:
-            counts += np.histogram(inside, bins=_BINS, range=(low, high))[0]
-    return below, within, np.concatenate(kept), (least, most), counts
-
-
-def _all_measures(pool: Pool, kernel: Kernel, module: ModuleType) -> Iterator[Floats]:
-    """The measures of all pairs i < j, a block after the other in one place."""
-    block = np.empty((_BLOCK, 4 * _BLOCK))
-    for i, j in _blocks_of_pairs(pool):
-        v = block.ravel()[: (i.stop - i.start) * (j.stop - j.start)].reshape(i.stop - i.start, -1)
-        module.measures(pool, i, j, kernel.measure, v)
-        above = np.arange(j.start, j.stop) > np.arange(i.start, i.stop)[:, None]
-        yield v.ravel() if above.all() else v[above]
-
-
-def _blocks_of_pairs(pool: Pool) -> Iterator[tuple[slice, slice]]:
-    """Ranges of rows that hold all pairs i < j."""
-    for g in range(len(pool.sizes)):
-        for h in range(g, len(pool.sizes)):
-            of_g, of_h = pool.group(g), pool.group(h)
-            for first in range(of_g.start, of_g.stop, _BLOCK):
-                for start in range(first if g == h else of_h.start, of_h.stop, 4 * _BLOCK):
-                    yield slice(first, min(first + _BLOCK, of_g.stop)), slice(start, min(start + 4 * _BLOCK, of_h.stop))
 
 
 def mmd_witness(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
-from ecgkern.stats import _kernels, _mmd, _pool, _two_sample
+from ecgkern.stats import _bandwidth, _kernels, _mmd, _pool, _two_sample
 from ecgkern.stats._kernels import Kernel
 from ecgkern.stats._mmd import Problem
 from ecgkern.stats._two_sample import MMDTestResult
@@ -67,7 +67,7 @@ class MMDReference:
         bandwidths = _kernels.checked_bandwidths(bandwidth, self._kernel)
         self._x: NDArray[Any] = _pool.samples(x, "x").copy()
         if bandwidths is None:
-            bandwidths = np.array([_mmd.median_of((self._x,), self._kernel, self._module)])
+            bandwidths = np.array([_bandwidth.median_of((self._x,), self._kernel, self._module)])
         self.bandwidth = bandwidths
         self._weights = _kernels.checked_weights(weights, bandwidths.size)
         self._shift = _pool.centre((self._x,))

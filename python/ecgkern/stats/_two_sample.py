@@ -289,7 +289,7 @@ def _units(n: int, m: int, groups_x: Any, groups_y: Any) -> tuple[NDArray[np.int
             "samples of one patient on both sides are not independent, and the p-value is not to be trusted; keep each "
             "patient on one side",
             RuntimeWarning,
-            stacklevel=_mmd.outside(),
+            stacklevel=_validate.outside("ecgkern.stats"),
         )
     if min(names_x.size, names_y.size) < 2:
         raise ValueError(
