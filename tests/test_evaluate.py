@@ -25,6 +25,7 @@ pytest.importorskip("tqdm")
 from scipy.spatial.distance import cdist  # noqa: E402
 
 from ecgkern import evaluate as package  # noqa: E402
+from ecgkern import stats  # noqa: E402
 from ecgkern.cli import main  # noqa: E402
 from ecgkern.data import LEADS_12, to_12_leads  # noqa: E402
 from ecgkern.evaluate import _compare, _features, _input, _pictures, _report, evaluate  # noqa: E402
@@ -333,7 +334,7 @@ def test_patients_on_both_sides_are_warned_of(files, tmp_path, unseen):
     assert any(note.startswith("16 labels are in both") for note in notes)
 
 
-def test_halves_keep_patients_together_and_are_as_equal_as_can_be():
+def test_halves_have_equally_many_whole_patients():
     rng = np.random.default_rng(0)
     for _ in range(50):
         patients = rng.integers(0, rng.integers(2, 30), 40)
@@ -342,9 +343,22 @@ def test_halves_keep_patients_together_and_are_as_equal_as_can_be():
         first, second = _input.halves(patients, 40, rng)
         assert sorted([*first, *second]) == list(range(40))
         assert not set(patients[first]) & set(patients[second])
-        largest = np.bincount(patients).max()
-        assert abs(len(first) - len(second)) <= largest
+        assert np.unique(patients[first]).size - np.unique(patients[second]).size in (0, 1)
     assert [len(half) for half in _input.halves(None, 9, rng)] in ([4, 5], [5, 4])
+
+
+def test_halves_of_patients_with_many_records_are_not_told_apart_too_often():
+    """Halves of equally many records would be: the one with the large patients then has fewer of them."""
+    rng = np.random.default_rng(1)
+    patients = np.repeat(np.arange(21), [20, *[1] * 20])
+    values = rng.normal(size=(21, 2))[patients]
+    told = 0
+    for _ in range(400):
+        first, second = _input.halves(patients, 40, rng)
+        groups = {"groups_x": patients[first], "groups_y": patients[second]}
+        p = stats.mmd_test(values[first], values[second], bandwidth=1.0, n_resamples=99, rng=rng, **groups).pvalue
+        told += p <= 0.05
+    assert 7 <= told <= 36  # 99.9 % of the binomial distribution
 
 
 def test_same_number_of_whole_patients_is_drawn():
