@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 export PYTHON
 BIN = $(VENV)/bin
-SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* fortran/*) tools/setup.sh
+SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* fortran/* fortran/registers/*/*) tools/setup.sh
 
 .DEFAULT_GOAL = test
 .PHONY: demo test bench lint wheel clean

@@ -18,3 +18,19 @@ elseif(processor MATCHES "x86_64|amd64")
     $<$<Fortran_COMPILER_ID:GNU,LLVMFlang>:-march=x86-64-v3>
     $<$<Fortran_COMPILER_ID:NVHPC>:-tp=haswell>)
 endif()
+
+# The vector registers of the processor compiled for: a folder of fortran/registers.
+set(registers other)
+if(processor MATCHES "x86_64|amd64")
+  set(registers avx2)
+  if(ECGKERN_NATIVE)
+    file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/empty.c" "")
+    execute_process(
+      COMMAND "${CMAKE_C_COMPILER}" -march=native -dM -E "${CMAKE_CURRENT_BINARY_DIR}/empty.c"
+      OUTPUT_VARIABLE macros ERROR_QUIET)
+    if(macros MATCHES "__AVX512F__")
+      set(registers avx512)
+    endif()
+  endif()
+endif()
+message(STATUS "ecgkern: vector registers: ${registers}")
