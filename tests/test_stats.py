@@ -1085,6 +1085,7 @@ def test_median_of_many_equal_distances_keeps_few(backend, monkeypatch):
     from ecgkern.stats import _bandwidth
 
     monkeypatch.setattr(_bandwidth, "_MOST_KEPT", 500)
+    monkeypatch.setattr(_bandwidth, "_BLOCK", 16)
     rng = np.random.default_rng(0)
     one_hot = np.eye(20)[rng.integers(20, size=300)]
     assert median_bandwidth(one_hot, backend=backend) == pytest.approx(math.sqrt(2), rel=1e-15)
@@ -1103,14 +1104,45 @@ def test_median_of_any_ties(n, d, levels, seed):
     expected = np.median(distances)
     if expected == 0:
         expected = distances.mean() or 1.0
-    keep = _bandwidth._MOST_KEPT
-    _bandwidth._MOST_KEPT = 50
+    keep = _bandwidth._MOST_KEPT, _bandwidth._BLOCK
+    _bandwidth._MOST_KEPT, _bandwidth._BLOCK = 50, 8
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             assert median_bandwidth(x) == pytest.approx(expected, rel=1e-12)
     finally:
-        _bandwidth._MOST_KEPT = keep
+        _bandwidth._MOST_KEPT, _bandwidth._BLOCK = keep
+
+
+@pytest.mark.parametrize("two", [[2.0, np.nextafter(2.0, 3.0)], [42.0, 43.0]])
+def test_median_of_two_numbers_each_many_times(monkeypatch, two):
+    """The search has to end where nothing lies between them, as where rounding makes two numbers of one distance."""
+    from types import SimpleNamespace
+
+    from ecgkern.stats import Kernel, _bandwidth, _numpy, _pool
+
+    monkeypatch.setattr(_bandwidth, "_MOST_KEPT", 100)
+    monkeypatch.setattr(_bandwidth, "_BLOCK", 8)
+    two = np.array(two)
+
+    def measures(pool, i, j, measure, out):
+        rows, columns = np.arange(i.start, i.stop)[:, None], np.arange(j.start, j.stop)
+        out[...] = two[(rows * columns % 3 == 0).astype(int)]
+
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    i, j = np.triu_indices(200, 1)
+    expected = np.median(two[(i * j % 3 == 0).astype(int)])
+    monkeypatch.setattr(_bandwidth, "_random_measures", lambda pool, kernel, count, rng: np.resize(two, count))
+    module = SimpleNamespace(measures=measures, centre=_numpy.centre)
+    pool = _pool.pool((x,), 0, module)
+    got = _bandwidth._order_statistics(pool, Kernel("gaussian"), module, (i.size // 2, i.size // 2))
+    assert got.tolist() == [expected, expected]
+    lower = np.count_nonzero(i * j % 3)
+    got = _bandwidth._order_statistics(pool, Kernel("gaussian"), module, (lower - 1, lower))
+    assert got.tolist() == two.tolist()
+    for rank in (0, np.count_nonzero(i * j % 3) - 1, np.count_nonzero(i * j % 3), i.size - 1):
+        got = _bandwidth._order_statistics(pool, Kernel("gaussian"), module, (rank, rank))
+        assert got[0] == two[int(rank >= np.count_nonzero(i * j % 3))]
 
 
 def test_reference_keeps_its_library_and_its_bandwidth():

@@ -159,13 +159,34 @@ def _order_statistics(pool: Pool, kernel: Kernel, module: ModuleType, ranks: tup
             return kept[[rank - below for rank in ranks]]
         elif least == most:
             return np.array([least, least])
-        elif math.isfinite(low) and math.isfinite(high):  # too many to keep: on to the bins that hold the ranks
+        elif not _divisible(low, high):
+            if math.isfinite(low) and math.isfinite(high):  # a few neighbouring numbers, each many times
+                return _of_few_values(pool, kernel, module, low, high, np.array(ranks) - below)
+            low, high = least, most
+        else:  # too many to keep: on to the bins that hold the ranks
             edges = np.linspace(low, high, _BINS + 1)
             first, last = np.searchsorted(np.cumsum(counts), np.array(ranks) - below, side="right")
-            low, high = float(np.nextafter(edges[first], -np.inf)), float(np.nextafter(edges[last + 1], np.inf))
-            low, high = max(low, least), min(high, most)
-        else:
-            low, high = least, most
+            if first != last:  # a bin for each: the two are searched for one by one
+                return np.array([_order_statistics(pool, kernel, module, (rank, rank))[0] for rank in ranks])
+            low = max(float(np.nextafter(edges[first], -np.inf)), least)
+            high = min(float(np.nextafter(edges[last + 1], np.inf)), most)
+
+
+def _divisible(low: float, high: float) -> bool:
+    """Whether there are enough numbers between the two for the bins of a histogram."""
+    return math.isfinite(low) and math.isfinite(high) and high - low > 4 * _BINS * np.spacing(high)
+
+
+def _of_few_values(
+    pool: Pool, kernel: Kernel, module: ModuleType, low: float, high: float, ranks: NDArray[np.int64]
+) -> Floats:
+    """The measures of these ranks among those from `low` to `high`, which take few different values."""
+    found: dict[float, int] = {}
+    for v in _all_measures(pool, kernel, module):
+        for value, count in zip(*np.unique(v[(v >= low) & (v <= high)], return_counts=True), strict=True):
+            found[float(value)] = found.get(float(value), 0) + int(count)
+    values = np.array(sorted(found))
+    return np.asarray(values[np.searchsorted(np.cumsum([found[v] for v in values]), ranks, side="right")])
 
 
 def _between(
@@ -184,7 +205,7 @@ def _between(
         if size <= _MOST_KEPT:
             kept.append(inside)
             size += inside.size
-        if math.isfinite(low) and math.isfinite(high) and high > low:
+        if _divisible(low, high):
             counts += np.histogram(inside, bins=_BINS, range=(low, high))[0]
     return below, within, np.concatenate(kept), (least, most), counts
 

@@ -106,11 +106,6 @@ class Kernel:
         return self.name not in ("polynomial", "linear", "energy")
 
     @property
-    def bounded(self) -> bool:
-        """Whether k lies between 0 and 1: 0 for samples far apart, 1 for equal ones."""
-        return self.has_bandwidth
-
-    @property
     def measure(self) -> int:
         """The number per pair that the kernel is a function of."""
         return _FORMS[self.name][0]

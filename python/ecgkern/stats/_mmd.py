@@ -373,7 +373,7 @@ def mean_kernel(sums: Floats, n: int) -> Floats:
 
 def warn_if_blind(kernel: Kernel, mean: Any) -> None:
     """Warn if k is almost 0, or almost 1, on average, at every bandwidth."""
-    if not kernel.bounded:
+    if not kernel.has_bandwidth:  # without one k is not between 0 and 1
         return
     if np.all(mean < _LEAST_MEAN):
         trouble, advice = "almost 0 (its mean is below 1e-6)", "larger"
