@@ -2,6 +2,8 @@
 
 Families of kernels are subpackages, loaded when first used:
 
+geomag
+    Geomagnetic coordinates, time and field in the centred and the eccentric dipole, 1900 to 2030.
 stats
     How far two samples of signals are apart: MMD and its tests, Kolmogorov-Smirnov, and the metrics of the papers.
 waveform
@@ -24,13 +26,14 @@ from ecgkern._threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("data", "stats", "waveform")
+_SUBPACKAGES = ("data", "geomag", "stats", "waveform")
 
 __all__ = [
     "Backend",
     "BackendUnavailableError",
     "backends",
     "data",
+    "geomag",
     "get_num_threads",
     "set_num_threads",
     "stats",

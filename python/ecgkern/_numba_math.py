@@ -12,19 +12,24 @@ from numba.extending import overload
 _f32, _f64, _i32, _i64 = np.float32, np.float64, np.int32, np.int64
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], fastmath: frozenset[str] = frozenset({"contract", "reassoc"})) -> Any:
     """Compile without the GIL, and keep the machine code on disk where there is a folder to keep it in.
 
     Numba looks at the file of the function alone to tell whether what it kept is out of date. Where this file, which
     holds `exp2`, was changed after it, nothing is kept.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
     kernels = Path(function.__code__.co_filename)
     up_to_date = Path(__file__).stat().st_mtime < kernels.stat().st_mtime + 10  # seconds between files of one install
     try:
         return numba.njit(function, cache=up_to_date, **options)
     except RuntimeError:  # no writable folder for the cache
         return numba.njit(function, **options)
+
+
+def jit_in_order(function: Callable[..., Any]) -> Any:
+    """As `jit`, but sums are added as they are written, which differences that must be exact need."""
+    return jit(function, frozenset({"contract"}))
 
 
 def exp2(y: Any) -> Any:

@@ -1,0 +1,84 @@
+"""The geomag kernels in Fortran: fortran/geomag.f90. C-order arrays pass as their transposes, without a copy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ecgkern._fortran as extension
+from ecgkern import _threads
+from ecgkern.geomag._points import BY_MICROSECONDS, BY_YEARS, Coefficients
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+_kernels = extension.geomag
+_NO_YEARS, _NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
+
+
+def convert(
+    source: int, target: int, coefficients: Coefficients, a: Floats, b: Floats, c: Floats, epoch: NDArray[Any],
+    p: Floats, q: Floats, r: Floats,
+) -> None:  # fmt: skip
+    """Write positions of one form in another; `ecgkern.geomag._coordinates` numbers the forms."""
+    years, times = _epochs(coefficients, epoch)
+    _kernels.convert(_threads_for(p), source, target, *_table(coefficients), a, b, c, years, times, p, q, r)
+
+
+def field(
+    eccentric: bool, geodetic: bool, coefficients: Coefficients, lat: Floats, lon: Floats, alt: Floats,
+    epoch: NDArray[Any], *elements: Floats,
+) -> None:  # fmt: skip
+    """Write the elements of the field of a dipole."""
+    years, times = _epochs(coefficients, epoch)
+    _kernels.fields(
+        _threads_for(elements[0]), eccentric, geodetic, *_table(coefficients), lat, lon, alt, years, times, *elements
+    )
+
+
+def subsolar(algorithm: int, time: Times, lat: Floats, lon: Floats) -> None:
+    """Write the subsolar point."""
+    _kernels.subsolar(_threads_for(lat), algorithm, time, lat, lon)
+
+
+def tilt(algorithm: int, coefficients: Coefficients, time: Times, epoch: Floats, tilts: Floats) -> None:
+    """Write the tilt of the dipole."""
+    _kernels.tilts(_threads_for(tilts), algorithm, *_table(coefficients), epoch, time, tilts)
+
+
+def local_time(
+    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, lat: Floats,
+    lon: Floats, alt: Floats, time: Times, epoch: Floats, hours: Floats,
+) -> None:  # fmt: skip
+    """Write the magnetic local time of positions at times."""
+    _kernels.local_times(
+        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, time,
+        epoch, hours,
+    )  # fmt: skip
+
+
+def local_time_outer(
+    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, points_inner: bool,
+    lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats,
+) -> None:  # fmt: skip
+    """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
+    _kernels.local_times_outer(
+        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), points_inner, lat, lon,
+        alt, time, hours.T,
+    )  # fmt: skip
+
+
+def _threads_for(result: Floats) -> int:
+    return _threads.threads_for(result.size)
+
+
+def _table(coefficients: Coefficients) -> tuple[Any, ...]:
+    return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, coefficients.rows.T
+
+
+def _epochs(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, Times]:
+    """Return years and times, of which the coefficients follow one or neither."""
+    return (
+        epoch if coefficients.by == BY_YEARS else _NO_YEARS,
+        epoch if coefficients.by == BY_MICROSECONDS else _NO_TIMES,
+    )

@@ -1,0 +1,728 @@
+"""The geomag kernels in Numba: the steps of fortran/geomag_kernels.f90, where their comments stand.
+
+A block of points goes through its steps in one array of rows, each at an offset that is a constant: that is how LLVM
+sees that the rows are apart, and turns the loops into vector instructions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkern import _threads
+from ecgkern._numba_math import jit_in_order
+from ecgkern.geomag._model import EARTH_RADIUS
+from ecgkern.geomag._points import BY_MICROSECONDS, BY_YEARS, ECCENTRICITY2, FIXED, WGS84_A, Coefficients
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+_f64, _i64 = np.float64, np.int64
+
+_BLOCK = 256
+# Rows of a block.
+_A, _B, _C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(10))
+_B0, _COS_COL, _SIN_COL, _COS_POLE, _SIN_POLE, _DX, _DY, _DZ = (row * _BLOCK for row in range(10, 18))
+_YEAR, _DAY, _PART, _LONGITUDE, _OBLIQUITY, _TURNED, _OF_POINT, _OF_SUN = (row * _BLOCK for row in range(18, 26))
+_OUT = tuple(row * _BLOCK for row in range(26, 33))
+_NORTH, _EAST, _DOWN, _HORIZONTAL, _TOTAL, _DECLINATION, _INCLINATION = _OUT
+_ROWS = 33 * _BLOCK
+_SIDE = 512  # of a tile of points by times
+
+_GEODETIC, _GEOCENTRIC, _GEO_XYZ, _CD, _CD_XYZ, _ED, _ED_XYZ, _CD_RAY, _ED_RAY = range(9)
+_AXIS_RATIO = float(np.sqrt(1 - ECCENTRICITY2))
+_GEODETIC_STEPS, _RAY_STEPS = 4, 3
+_NEAREST = 60.0  # km
+_RADIAN = 57.295779513082320877
+_SHIFTER = 6755399441055744.0  # 1.5 * 2**52
+_MISSING = np.iinfo(np.int64).min
+_NO_YEARS, _NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
+
+
+# ---- what Python calls -----------------------------------------------------------------------------------------------
+
+
+def convert(
+    source: int, target: int, coefficients: Coefficients, a: Floats, b: Floats, c: Floats, epoch: NDArray[Any],
+    p: Floats, q: Floats, r: Floats,
+) -> None:  # fmt: skip
+    """Write positions of one form in another; `ecgkern.geomag._coordinates` numbers the forms."""
+    _run(p, _convert, source, target, *_table(coefficients), a, b, c, *_epochs(coefficients, epoch), p, q, r)
+
+
+def field(
+    eccentric: bool, geodetic: bool, coefficients: Coefficients, lat: Floats, lon: Floats, alt: Floats,
+    epoch: NDArray[Any], *elements: Floats,
+) -> None:  # fmt: skip
+    """Write the elements of the field of a dipole."""
+    _run(
+        elements[0], _field, eccentric, geodetic, *_table(coefficients), lat, lon, alt,
+        *_epochs(coefficients, epoch), *elements,
+    )  # fmt: skip
+
+
+def subsolar(algorithm: int, time: Times, lat: Floats, lon: Floats) -> None:
+    """Write the subsolar point."""
+    _run(lat, _subsolar, algorithm, time, lat, lon)
+
+
+def tilt(algorithm: int, coefficients: Coefficients, time: Times, epoch: Floats, tilts: Floats) -> None:
+    """Write the tilt of the dipole."""
+    _run(tilts, _tilt, algorithm, *_table(coefficients), epoch, time, tilts)
+
+
+def local_time(
+    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, lat: Floats,
+    lon: Floats, alt: Floats, time: Times, epoch: Floats, hours: Floats,
+) -> None:  # fmt: skip
+    """Write the magnetic local time of positions at times."""
+    _run(
+        hours, _local_time, eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, time,
+        epoch, hours,
+    )  # fmt: skip
+
+
+def local_time_outer(
+    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, points_inner: bool,
+    lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats,
+) -> None:  # fmt: skip
+    """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
+    points, frames = np.empty((3, _SIDE)), np.empty((8, _SIDE))
+    _place_points(geodetic, lat, lon, alt, points)
+    _place_frames(eccentric, surface, algorithm, *_table(coefficients), time, frames)
+    work = _outer_by_points if points_inner else _outer_by_times
+    _threads.run_ranges(
+        len(hours), _threads.threads_for(hours.size), lambda first, end: work(first, end, points, frames, hours)
+    )
+
+
+def _run(result: Floats, kernel: Callable[..., None], *arguments: Any) -> None:
+    """Call the kernel on ranges of blocks, on several threads."""
+    n_blocks = -(-result.size // _BLOCK)
+    _threads.run_ranges(
+        n_blocks, _threads.threads_for(result.size), lambda first, end: kernel(first, end, np.empty(_ROWS), *arguments)
+    )
+
+
+def _table(coefficients: Coefficients) -> tuple[Any, ...]:
+    return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, coefficients.rows
+
+
+def _epochs(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, Times]:
+    """Return years and times, of which the coefficients follow one or neither."""
+    return (
+        epoch if coefficients.by == BY_YEARS else _NO_YEARS,
+        epoch if coefficients.by == BY_MICROSECONDS else _NO_TIMES,
+    )
+
+
+# ---- blocks of points ------------------------------------------------------------------------------------------------
+
+
+@jit_in_order
+def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c, years, micros, p, q, r):  # type: ignore[no-untyped-def]
+    _dipole_for_all(rows, w)
+    for i in range(first, end):
+        start = i * _BLOCK
+        n = min(_BLOCK, p.size - start)
+        _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
+        if source in (_GEO_XYZ, _CD_XYZ, _ED_XYZ):
+            _take(n, start, a, w[_X:])
+            _take(n, start, b, w[_Y:])
+            _take(n, start, c, w[_Z:])
+        else:
+            _take(n, start, a, w[_A:])
+            _take(n, start, b, w[_B:])
+            _take(n, start, c, w[_C:])
+            _angles(n, w)
+            if source == _GEODETIC:
+                _on_ellipsoid(n, w)
+            else:
+                ray = source in (_CD_RAY, _ED_RAY)
+                _on_sphere(n, EARTH_RADIUS if source == _GEOCENTRIC else 0.0, ray, w)
+        if source >= _CD:
+            _turn_back(n, w)
+        if source in (_CD_RAY, _ED_RAY):
+            _meet(n, target == _GEODETIC, source == _ED_RAY, w)
+        if source in (_ED, _ED_XYZ):
+            _move(n, 1.0, w)
+        if target in (_ED, _ED_XYZ):
+            _move(n, -1.0, w)
+        if target >= _CD:
+            _turn(n, w)
+        if target == _GEODETIC:
+            _to_geodetic(n, w)
+        elif target in (_GEO_XYZ, _CD_XYZ, _ED_XYZ):
+            w[_A : _A + 3 * _BLOCK] = w[_X : _X + 3 * _BLOCK]
+        else:
+            _to_sphere(n, EARTH_RADIUS if target == _GEOCENTRIC else 0.0, w)
+        _put(n, start, w[_A:], p)
+        _put(n, start, w[_B:], q)
+        _put(n, start, w[_C:], r)
+
+
+@jit_in_order
+def _field(  # type: ignore[no-untyped-def]
+    first, end, w, eccentric, geodetic, by, rule, year, step, rows, lat, lon, alt, years, micros,
+    north, east, down, horizontal, total, declination, inclination,
+):  # fmt: skip
+    _dipole_for_all(rows, w)
+    for i in range(first, end):
+        start = i * _BLOCK
+        n = min(_BLOCK, north.size - start)
+        _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
+        _positions(n, start, eccentric, geodetic, lat, lon, alt, w)
+        _field_at(n, w)
+        _put(n, start, w[_NORTH:], north)
+        _put(n, start, w[_EAST:], east)
+        _put(n, start, w[_DOWN:], down)
+        _put(n, start, w[_HORIZONTAL:], horizontal)
+        _put(n, start, w[_TOTAL:], total)
+        _put(n, start, w[_DECLINATION:], declination)
+        _put(n, start, w[_INCLINATION:], inclination)
+
+
+@jit_in_order
+def _subsolar(first, end, w, algorithm, micros, lat, lon):  # type: ignore[no-untyped-def]
+    for i in range(first, end):
+        start = i * _BLOCK
+        n = min(_BLOCK, lat.size - start)
+        _direction_of_sun(n, start, algorithm, micros, w)
+        _to_sphere(n, 0.0, w)
+        _put(n, start, w[_A:], lat)
+        _put(n, start, w[_B:], lon)
+
+
+@jit_in_order
+def _tilt(first, end, w, algorithm, by, rule, year, step, rows, years, micros, tilts):  # type: ignore[no-untyped-def]
+    _dipole_for_all(rows, w)
+    for i in range(first, end):
+        start = i * _BLOCK
+        n = min(_BLOCK, tilts.size - start)
+        _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
+        _direction_of_sun(n, start, algorithm, micros, w)
+        _turn(n, w)
+        _to_sphere(n, 0.0, w)
+        _put(n, start, w[_A:], tilts)
+
+
+@jit_in_order
+def _local_time(  # type: ignore[no-untyped-def]
+    first, end, w, eccentric, surface, geodetic, algorithm, by, rule, year, step, rows, lat, lon, alt, micros, years,
+    hours,
+):  # fmt: skip
+    _dipole_for_all(rows, w)
+    for i in range(first, end):
+        start = i * _BLOCK
+        n = min(_BLOCK, hours.size - start)
+        _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
+        _positions(n, start, eccentric, geodetic, lat, lon, alt, w)
+        _longitude_of_point(n, w)
+        _longitude_of_sun(n, start, algorithm, eccentric and surface, micros, w)
+        for j in range(n):
+            w[_A + j] = _hours_from(w[_OF_POINT + j] - w[_OF_SUN + j])
+        _put(n, start, w[_A:], hours)
+
+
+@jit_in_order
+def _place_points(geodetic, lat, lon, alt, points):  # type: ignore[no-untyped-def]
+    w = np.empty(_ROWS)
+    for start in range(0, lat.size, _BLOCK):
+        n = min(_BLOCK, lat.size - start)
+        _positions(n, start, False, geodetic, lat, lon, alt, w)
+        _put(n, start, w[_X:], points[0])
+        _put(n, start, w[_Y:], points[1])
+        _put(n, start, w[_Z:], points[2])
+
+
+@jit_in_order
+def _place_frames(eccentric, surface, algorithm, by, rule, year, step, rows, micros, frames):  # type: ignore[no-untyped-def]
+    w = np.empty(_ROWS)
+    _dipole_for_all(rows, w)
+    for start in range(0, micros.size, _BLOCK):
+        n = min(_BLOCK, micros.size - start)
+        _dipole_of_each(n, start, by, rule, year, step, rows, micros, micros, w)
+        _longitude_of_sun(n, start, algorithm, eccentric and surface, micros, w)
+        for i in range(n):
+            k = start + i
+            frames[0, k] = w[_COS_COL + i] * w[_COS_POLE + i]
+            frames[1, k] = w[_COS_COL + i] * w[_SIN_POLE + i]
+            frames[2, k] = -w[_SIN_COL + i]
+            frames[3, k] = -w[_SIN_POLE + i]
+            frames[4, k] = w[_COS_POLE + i]
+            frames[5, k] = 0.0
+            frames[6, k] = 0.0
+            if eccentric:
+                frames[5, k] = frames[0, k] * w[_DX + i] + frames[1, k] * w[_DY + i] + frames[2, k] * w[_DZ + i]
+                frames[6, k] = frames[3, k] * w[_DX + i] + frames[4, k] * w[_DY + i]
+            frames[7, k] = w[_OF_SUN + i]
+
+
+@jit_in_order
+def _outer_by_points(first, end, points, frames, hours):  # type: ignore[no-untyped-def]
+    x, y, z = points[0], points[1], points[2]
+    for j in range(first, end):
+        xx, xy, xz, yx, yy = frames[0, j], frames[1, j], frames[2, j], frames[3, j], frames[4, j]
+        x0, y0, of_sun = frames[5, j], frames[6, j], frames[7, j]
+        row = hours[j]
+        for i in range(row.size):
+            angle = _arc_tangent(yx * x[i] + yy * y[i] - y0, xx * x[i] + xy * y[i] + xz * z[i] - x0)
+            row[i] = _hours_from(angle - of_sun)
+
+
+@jit_in_order
+def _outer_by_times(first, end, points, frames, hours):  # type: ignore[no-untyped-def]
+    w = np.empty(2 * _SIDE)
+    n = hours.shape[1]
+    for j in range(first, end):
+        x, y, z = points[0, j], points[1, j], points[2, j]
+        for i in range(n):
+            w[i] = frames[3, i] * x + frames[4, i] * y - frames[6, i]
+        for i in range(n):
+            w[_SIDE + i] = frames[0, i] * x + frames[1, i] * y + frames[2, i] * z - frames[5, i]
+        row, of_sun = hours[j], frames[7]
+        for i in range(n):
+            row[i] = _hours_from(_arc_tangent(w[i], w[_SIDE + i]) - of_sun[i])
+
+
+# ---- angles in degrees -----------------------------------------------------------------------------------------------
+
+
+@numba.njit(inline="always")
+def _sine_cosine(angle):  # type: ignore[no-untyped-def]
+    shifted = angle * (1 / 90.0) + _SHIFTER
+    quarters = _f64(shifted).view(_i64)
+    x = (angle - 90.0 * (shifted - _SHIFTER)) * 0.017453292519943295769
+    z = x * x
+    power = -2.505075865974244898e-8 + z * 1.5896828260596813239e-10
+    power = -0.00019841269829817092631 + z * (2.7557313695272419786e-6 + z * power)
+    s = x + x * z * (-0.16666666666666632069 + z * (0.0083333333333224247047 + z * power))
+    power = -2.7557314355346018168e-7 + z * (2.0875723697291141158e-9 - z * 1.1359670472595257734e-11)
+    power = -0.0013888888888874139333 + z * (0.000024801587289492224039 + z * power)
+    c = 1.0 - 0.5 * z + z * z * (0.041666666666666599561 + z * power)
+    odd = (quarters & _i64(1)) != 0
+    sine, cosine = (c, s) if odd else (s, c)
+    sine = -sine if (quarters & _i64(2)) != 0 else sine
+    cosine = -cosine if ((quarters + _i64(1)) & _i64(2)) != 0 else cosine
+    return sine, cosine
+
+
+@numba.njit(inline="always")
+def _arc_tangent(y, x):  # type: ignore[no-untyped-def]
+    ax, ay = abs(x), abs(y)
+    large = ax if ax > ay else ay
+    small = ay if ax > ay else ax
+    beyond = small > 0.41421356237309504880 * large
+    above = small - large if beyond else small
+    below = small + large if beyond else large + 2.2250738585072014e-308
+    t = above / below
+    z = t * t
+    power = -0.050398457006138699252 + z * (0.03807832718198360743 - z * 0.017922287384526697588)
+    power = -0.06663120385109521154 + z * (0.058480089432356883295 + z * power)
+    power = -0.090908978364231547439 + z * (0.076920616369603664716 + z * power)
+    power = -0.14285714280248470689 + z * (0.11111110786136320419 + z * power)
+    t = t + t * z * (-0.33333333333333199111 + z * (0.19999999999954081774 + z * power))
+    angle = t * _RADIAN + (45.0 if beyond else 0.0)
+    angle = 90.0 - angle if ay > ax else angle
+    angle = 180.0 - angle if x < 0 else angle
+    return (-angle if y < 0 else angle) + 0.0 * (x + y)
+
+
+@numba.njit(inline="always")
+def _longitude(y, x):  # type: ignore[no-untyped-def]
+    angle = _arc_tangent(y, x)
+    return 180.0 if angle <= -180.0 else angle
+
+
+@numba.njit(inline="always")
+def _rounded_down(x):  # type: ignore[no-untyped-def]
+    whole = (x + _SHIFTER) - _SHIFTER
+    return whole - (1.0 if whole > x else 0.0)
+
+
+@numba.njit(inline="always")
+def _hours_from(difference):  # type: ignore[no-untyped-def]
+    hours = 12.0 + difference * (1 / 15.0)
+    hours = hours + (24.0 if hours < 0 else 0.0)
+    return hours - (24.0 if hours >= 24 else 0.0)
+
+
+# ---- steps -----------------------------------------------------------------------------------------------------------
+
+
+@jit_in_order
+def _take(n, start, given, values):  # type: ignore[no-untyped-def]
+    if given.size == 1:
+        values[:n] = given[0]
+    else:
+        values[:n] = given[start : start + n]
+
+
+@jit_in_order
+def _put(n, start, values, result):  # type: ignore[no-untyped-def]
+    result[start : start + n] = values[:n]
+
+
+@jit_in_order
+def _positions(n, start, eccentric, geodetic, lat, lon, alt, w):  # type: ignore[no-untyped-def]
+    _take(n, start, lat, w[_A:])
+    _take(n, start, lon, w[_B:])
+    _take(n, start, alt, w[_C:])
+    _angles(n, w)
+    if geodetic:
+        _on_ellipsoid(n, w)
+    else:
+        _on_sphere(n, EARTH_RADIUS, False, w)
+    if eccentric:
+        _move(n, -1.0, w)
+
+
+@jit_in_order
+def _angles(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        w[_SIN_LAT + i], w[_COS_LAT + i] = _sine_cosine(w[_A + i])
+    for i in range(n):
+        w[_SIN_LON + i], w[_COS_LON + i] = _sine_cosine(w[_B + i])
+
+
+@jit_in_order
+def _on_ellipsoid(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        normal = WGS84_A / np.sqrt(1.0 - ECCENTRICITY2 * w[_SIN_LAT + i] * w[_SIN_LAT + i])
+        across = (normal + w[_C + i]) * w[_COS_LAT + i]
+        w[_X + i] = across * w[_COS_LON + i]
+        w[_Y + i] = across * w[_SIN_LON + i]
+        w[_Z + i] = (normal * (1.0 - ECCENTRICITY2) + w[_C + i]) * w[_SIN_LAT + i]
+
+
+@jit_in_order
+def _on_sphere(n, radius, as_directions, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        r = 1.0 if as_directions else radius + w[_C + i]
+        across = r * w[_COS_LAT + i]
+        w[_X + i] = across * w[_COS_LON + i]
+        w[_Y + i] = across * w[_SIN_LON + i]
+        w[_Z + i] = r * w[_SIN_LAT + i]
+
+
+@jit_in_order
+def _turn(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        along = w[_COS_POLE + i] * w[_X + i] + w[_SIN_POLE + i] * w[_Y + i]
+        across = w[_COS_POLE + i] * w[_Y + i] - w[_SIN_POLE + i] * w[_X + i]
+        z = w[_Z + i]
+        w[_X + i] = w[_COS_COL + i] * along - w[_SIN_COL + i] * z
+        w[_Y + i] = across
+        w[_Z + i] = w[_SIN_COL + i] * along + w[_COS_COL + i] * z
+
+
+@jit_in_order
+def _turn_back(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        along = w[_COS_COL + i] * w[_X + i] + w[_SIN_COL + i] * w[_Z + i]
+        across = w[_Y + i]
+        w[_Z + i] = w[_COS_COL + i] * w[_Z + i] - w[_SIN_COL + i] * w[_X + i]
+        w[_X + i] = w[_COS_POLE + i] * along - w[_SIN_POLE + i] * across
+        w[_Y + i] = w[_SIN_POLE + i] * along + w[_COS_POLE + i] * across
+
+
+@jit_in_order
+def _move(n, sense, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        w[_X + i] += sense * w[_DX + i]
+        w[_Y + i] += sense * w[_DY + i]
+        w[_Z + i] += sense * w[_DZ + i]
+
+
+@jit_in_order
+def _to_sphere(n, less, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        across2 = w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i]
+        w[_A + i] = _arc_tangent(w[_Z + i], np.sqrt(across2))
+        w[_C + i] = np.sqrt(across2 + w[_Z + i] * w[_Z + i]) - less
+    for i in range(n):
+        w[_B + i] = _longitude(w[_Y + i], w[_X + i])
+
+
+@jit_in_order
+def _to_geodetic(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        across = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
+        w[_SIN_LAT + i], w[_COS_LAT + i], w[_C + i] = _normal_and_height(across, w[_Z + i])
+    for i in range(n):
+        w[_A + i] = _arc_tangent(w[_SIN_LAT + i], w[_COS_LAT + i])
+    for i in range(n):
+        w[_B + i] = _longitude(w[_Y + i], w[_X + i])
+
+
+@numba.njit(inline="always")
+def _normal_and_height(across, z):  # type: ignore[no-untyped-def]
+    s, c = z, _AXIS_RATIO * across
+    up, out = 0.0, 0.0
+    for _ in range(_GEODETIC_STEPS):
+        inverse = 1.0 / np.sqrt(s * s + c * c)
+        s, c = s * inverse, c * inverse
+        up = z + (ECCENTRICITY2 / _AXIS_RATIO * WGS84_A) * s * s * s
+        out = across - (ECCENTRICITY2 * WGS84_A) * c * c * c
+        s, c = _AXIS_RATIO * up, out
+    inverse = 1.0 / np.sqrt(up * up + out * out if across * across + z * z >= _NEAREST * _NEAREST else -1.0)
+    s, c = up * inverse, out * inverse
+    return s, c, across * c + z * s - WGS84_A * np.sqrt(1.0 - ECCENTRICITY2 * s * s)
+
+
+@jit_in_order
+def _meet(n, geodetic, eccentric, w):  # type: ignore[no-untyped-def]
+    sense = 1.0 if eccentric else 0.0
+    equatorial = WGS84_A if geodetic else EARTH_RADIUS
+    polar = WGS84_A * _AXIS_RATIO if geodetic else EARTH_RADIUS
+    for i in range(n):
+        dx, dy, dz = sense * w[_DX + i], sense * w[_DY + i], sense * w[_DZ + i]
+        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
+        wide, high = 1.0 / (equatorial + w[_C + i]), 1.0 / (polar + w[_C + i])
+        wide, high = wide * wide, high * high
+        ww = wide * (x * x + y * y) + high * z * z
+        dw = wide * (dx * x + dy * y) + high * dz * z
+        dd = wide * (dx * dx + dy * dy) + high * dz * dz
+        t = (np.sqrt(dw * dw - ww * (dd - 1.0)) - dw) / ww
+        w[_TURNED + i] = t if t >= 0 else np.nan
+    if geodetic:
+        for _ in range(_RAY_STEPS):
+            _approach(n, sense, w)
+    for i in range(n):
+        w[_X + i] = sense * w[_DX + i] + w[_TURNED + i] * w[_X + i]
+        w[_Y + i] = sense * w[_DY + i] + w[_TURNED + i] * w[_Y + i]
+        w[_Z + i] = sense * w[_DZ + i] + w[_TURNED + i] * w[_Z + i]
+
+
+@jit_in_order
+def _approach(n, sense, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        x, y, z, t = w[_X + i], w[_Y + i], w[_Z + i], w[_TURNED + i]
+        px, py = sense * w[_DX + i] + t * x, sense * w[_DY + i] + t * y
+        across = np.sqrt(px * px + py * py)
+        s, c, height = _normal_and_height(across, sense * w[_DZ + i] + t * z)
+        outward = (px * x + py * y) / across if across > 0 else np.sqrt(x * x + y * y)
+        w[_TURNED + i] = t + (w[_C + i] - height) / (outward * c + z * s)
+
+
+@jit_in_order
+def _field_at(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
+        inverse = 1.0 / np.sqrt(x * x + y * y + z * z)
+        x, y, z = x * inverse, y * inverse, z * inverse
+        mx, my, mz = w[_SIN_COL + i] * w[_COS_POLE + i], w[_SIN_COL + i] * w[_SIN_POLE + i], w[_COS_COL + i]
+        inverse = EARTH_RADIUS * inverse
+        strength = w[_B0 + i] * inverse * inverse * inverse
+        along = 3.0 * (mx * x + my * y + mz * z)
+        bx, by, bz = strength * (mx - along * x), strength * (my - along * y), strength * (mz - along * z)
+        outward = w[_COS_LON + i] * bx + w[_SIN_LON + i] * by
+        north = w[_COS_LAT + i] * bz - w[_SIN_LAT + i] * outward
+        east = w[_COS_LON + i] * by - w[_SIN_LON + i] * bx
+        down = -(w[_COS_LAT + i] * outward + w[_SIN_LAT + i] * bz)
+        horizontal2 = north * north + east * east
+        w[_NORTH + i], w[_EAST + i], w[_DOWN + i] = north, east, down
+        w[_HORIZONTAL + i] = np.sqrt(horizontal2)
+        w[_TOTAL + i] = np.sqrt(horizontal2 + down * down)
+    for i in range(n):
+        w[_DECLINATION + i] = _longitude(w[_EAST + i], w[_NORTH + i])
+    for i in range(n):
+        w[_INCLINATION + i] = _arc_tangent(w[_DOWN + i], w[_HORIZONTAL + i])
+
+
+# ---- epochs and the Sun ----------------------------------------------------------------------------------------------
+
+
+@numba.njit(inline="always")
+def _dipole_of(g10, g11, h11, g20, g21, h21, g22, h22, w, i):  # type: ignore[no-untyped-def]
+    s = np.sqrt(g11 * g11 + h11 * h11)
+    b0 = np.sqrt(g10 * g10 + g11 * g11 + h11 * h11)
+    inverse = 1.0 / (s if s > 0 else 1.0)
+    w[_COS_POLE + i] = -g11 * inverse if s > 0 else 1.0
+    w[_SIN_POLE + i] = -h11 * inverse
+    inverse = 1.0 / b0
+    w[_COS_COL + i] = -g10 * inverse
+    w[_SIN_COL + i] = s * inverse
+    w[_B0 + i] = b0
+    root3 = 1.7320508075688772935
+    l0 = 2.0 * g10 * g20 + root3 * (g11 * g21 + h11 * h21)
+    l1 = -g11 * g20 + root3 * (g10 * g21 + g11 * g22 + h11 * h22)
+    l2 = -h11 * g20 + root3 * (g10 * h21 - h11 * g22 + g11 * h22)
+    inverse = inverse * inverse
+    e = (l0 * g10 + l1 * g11 + l2 * h11) * inverse * 0.25
+    inverse = (EARTH_RADIUS / 3.0) * inverse
+    w[_DX + i] = (l1 - g11 * e) * inverse
+    w[_DY + i] = (l2 - h11 * e) * inverse
+    w[_DZ + i] = (l0 - g10 * e) * inverse
+
+
+@jit_in_order
+def _dipole_for_all(rows, w):  # type: ignore[no-untyped-def]
+    _dipole_of(
+        rows[0, 0], rows[0, 1], rows[0, 2], rows[0, 3], rows[0, 4], rows[0, 5], rows[0, 6], rows[0, 7], w, 0
+    )  # fmt: skip
+    for i in range(_B0, _DZ + 1, _BLOCK):
+        w[i : i + _BLOCK] = w[i]
+
+
+@jit_in_order
+def _dipole_of_each(n, start, by, rule, first, step, rows, years, micros, w):  # type: ignore[no-untyped-def]
+    if by == FIXED:
+        return
+    if by == BY_YEARS:
+        _take(n, start, years, w[_YEAR:])
+    else:
+        _split_time(n, start, micros, w)
+        _decimal_years(n, w)
+    _interpolate(n, rule, first, step, rows, w)
+
+
+@jit_in_order
+def _interpolate(n, rule, first, step, rows, w):  # type: ignore[no-untyped-def]
+    last = rows.shape[0] - 1.0
+    for i in range(n):
+        position = (w[_YEAR + i] - first) / step
+        if rule == 1:
+            position = 0.0 if position < 0 else (last if position > last else position)
+        if rule == 2:
+            position = position if (position >= 0) & (position <= last) else np.nan
+        whole = _rounded_down(position)
+        whole = whole if whole > 0 else 0.0
+        k = _i64(whole if whole < last - 1 else last - 1)
+        v = position - _f64(k)
+        u = 1.0 - v
+        _dipole_of(
+            u * rows[k, 0] + v * rows[k + 1, 0], u * rows[k, 1] + v * rows[k + 1, 1],
+            u * rows[k, 2] + v * rows[k + 1, 2], u * rows[k, 3] + v * rows[k + 1, 3],
+            u * rows[k, 4] + v * rows[k + 1, 4], u * rows[k, 5] + v * rows[k + 1, 5],
+            u * rows[k, 6] + v * rows[k + 1, 6], u * rows[k, 7] + v * rows[k + 1, 7], w, i,
+        )  # fmt: skip
+
+
+@jit_in_order
+def _split_time(n, start, micros, w):  # type: ignore[no-untyped-def]
+    time = micros[:1] if micros.size == 1 else micros[start : start + n]
+    stride = 0 if micros.size == 1 else 1
+    for i in range(n):
+        moment = time[i * stride]
+        ticks = _f64(moment >> 13)
+        day = _rounded_down(ticks / 10546875.0)
+        w[_PART + i] = ((ticks - day * 10546875.0) + _f64(moment & 8191) / 8192.0) / 10546875.0
+        w[_DAY + i] = np.nan if moment == _MISSING else day - 10957.0
+
+
+@numba.njit(inline="always")
+def _new_year(y):  # type: ignore[no-untyped-def]
+    return (
+        365.0 * y + _rounded_down((y + 3.0) / 4.0) - _rounded_down((y + 99.0) / 100.0)
+        + _rounded_down((y + 399.0) / 400.0)
+    )  # fmt: skip
+
+
+@jit_in_order
+def _decimal_years(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        day = w[_DAY + i]
+        since_2000 = _rounded_down((day + 0.5) * (1 / 365.2425))
+        since_2000 = since_2000 - (1.0 if day < _new_year(since_2000) else 0.0)
+        since_2000 = since_2000 + (1.0 if day >= _new_year(since_2000 + 1.0) else 0.0)
+        start = _new_year(since_2000)
+        length = _new_year(since_2000 + 1.0) - start
+        w[_YEAR + i] = 2000.0 + since_2000 + (day - start + w[_PART + i]) / length
+
+
+@jit_in_order
+def _direction_of_sun(n, start, algorithm, micros, w):  # type: ignore[no-untyped-def]
+    _split_time(n, start, micros, w)
+    if algorithm == 0:
+        _almanac(n, w)
+    else:
+        _grena5(n, w)
+    for i in range(n):
+        s, c = _sine_cosine(w[_LONGITUDE + i])
+        sin_obliquity, cos_obliquity = _sine_cosine(w[_OBLIQUITY + i])
+        w[_X + i], w[_Y + i], w[_Z + i] = c, cos_obliquity * s, sin_obliquity * s
+    for i in range(n):
+        s, c = _sine_cosine(w[_TURNED + i])
+        x, y = w[_X + i], w[_Y + i]
+        w[_X + i] = x * c + y * s
+        w[_Y + i] = y * c - x * s
+
+
+@jit_in_order
+def _almanac(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        noon = w[_PART + i] - 0.5
+        days = w[_DAY + i] + noon
+        whole = w[_DAY + i] - 360.0 * _rounded_down(w[_DAY + i] * (1 / 360.0)) + noon
+        mean = 280.451 + whole - 0.0143526 * days
+        s, c = _sine_cosine(357.528 + whole - 0.0143997 * days)
+        w[_LONGITUDE + i] = mean + 1.915 * s + 0.040 * s * c
+        w[_OBLIQUITY + i] = 23.439 - 4e-7 * days
+        w[_TURNED + i] = mean + 180.0 + 360.0 * w[_PART + i]
+
+
+@jit_in_order
+def _grena5(n, w):  # type: ignore[no-untyped-def]
+    ahead = 1.1574e-5 * 69.2
+    for i in range(n):
+        te = w[_DAY + i] - 21915.0 + w[_PART + i] + ahead
+        s1, c1 = _sine_cosine(_RADIAN * (0.0172019715 * te))
+        s2, c2 = 2.0 * s1 * c1, (c1 + s1) * (c1 - s1)
+        s3, c3 = s2 * c1 + c2 * s1, c2 * c1 - s2 * s1
+        s, _ = _sine_cosine(_RADIAN * (2.92e-5 * te))
+        w[_LONGITUDE + i] = (
+            3.33024e-2 * s1 - 2.0582e-3 * c1 + 3.512e-4 * s2 - 4.07e-5 * c2 + 5.2e-6 * s3 - 9e-7 * c3
+            - 8.23e-5 * s1 * s
+        )  # fmt: skip
+    _add_wave(n, 1.27e-5, 1.49e-3, -2.337, ahead, w)
+    _add_wave(n, 1.21e-5, 4.31e-3, 3.065, ahead, w)
+    _add_wave(n, 2.33e-5, 1.076e-2, -1.533, ahead, w)
+    _add_wave(n, 3.49e-5, 1.575e-2, -2.358, ahead, w)
+    _add_wave(n, 2.67e-5, 2.152e-2, 0.074, ahead, w)
+    _add_wave(n, 1.28e-5, 3.152e-2, 1.547, ahead, w)
+    _add_wave(n, 3.14e-5, 2.1277e-1, -0.488, ahead, w)
+    for i in range(n):
+        t = w[_DAY + i] - 21915.0 + w[_PART + i]
+        te = t + ahead
+        whole = w[_DAY + i] - 21915.0
+        whole = whole - 360.0 * _rounded_down(whole * (1 / 360.0)) + w[_PART + i]
+        s, c = _sine_cosine(_RADIAN * (9.282e-4 * te - 0.8))
+        shift = 8.34e-5 * s
+        longitude = _RADIAN * (1.7527901 + w[_LONGITUDE + i] + shift) + 180.0 + whole + ahead
+        w[_LONGITUDE + i] = longitude - 0.014352613448554612499 * te
+        w[_OBLIQUITY + i] = _RADIAN * (4.089567e-1 - 6.19e-9 * te + 4.46e-5 * c)
+        turned = _RADIAN * (1.7528311 + 0.92 * shift) + whole + 360.0 * w[_PART + i]
+        w[_TURNED + i] = turned - 0.014352632848130740522 * t
+
+
+@jit_in_order
+def _add_wave(n, size, rate, phase, ahead, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        te = w[_DAY + i] - 21915.0 + w[_PART + i] + ahead
+        s, _ = _sine_cosine(_RADIAN * (rate * te + phase))
+        w[_LONGITUDE + i] += size * s
+
+
+@jit_in_order
+def _longitude_of_point(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
+        along, across = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
+        w[_OF_POINT + i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)
+
+
+@jit_in_order
+def _longitude_of_sun(n, start, algorithm, on_surface, micros, w):  # type: ignore[no-untyped-def]
+    _direction_of_sun(n, start, algorithm, micros, w)
+    if on_surface:
+        for i in range(n):
+            w[_X + i] = EARTH_RADIUS * w[_X + i] - w[_DX + i]
+            w[_Y + i] = EARTH_RADIUS * w[_Y + i] - w[_DY + i]
+            w[_Z + i] = EARTH_RADIUS * w[_Z + i] - w[_DZ + i]
+    for i in range(n):
+        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
+        along, across = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
+        w[_OF_SUN + i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)
