@@ -28,7 +28,7 @@ wheel: $(VENV)/.dev
 	PATH="$(abspath $(BIN)):$$PATH" tools/wheel.sh
 
 clean:
-	rm -rf $(VENV) build dist wheelhouse ecgkern-demo ecgkern-evaluate .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build dist wheelhouse ecgkern-demo ecgkern-evaluate ecgkern-geomag .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The developer environment holds everything that the demo needs.

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import ecgkern
 
@@ -12,8 +13,10 @@ _COMMANDS = {
     "doctor": "show what is ready on this machine, and how to install what is missing",
     "demo": "synthesise ECGs on the R peaks of real records and write a report",
     "evaluate": "compare synthetic ECGs with real ones and write a report",
+    "geomag": "geomagnetic coordinates, local time, field and poles, for files and as maps",
     "bench": "time the kernels against their peers and against the limits of this machine",
 }
+_MODULES = {"geomag": "ecgkern.geomag._command"}  # where it is not ecgkern.<name>, which is the library here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, summary in _COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name in arguments[:1]:
-            importlib.import_module(f"ecgkern.{name}").add_arguments(command)
+            _module(name).add_arguments(command)
     parsed = parser.parse_args(arguments)
     try:
-        status = int(importlib.import_module(f"ecgkern.{parsed.command}").run(parsed))
+        status = int(_module(parsed.command).run(parsed))
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -40,3 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ImportError, OSError) as error:
         print(f"ecgkern {parsed.command}: {error}", file=sys.stderr)
         return 2
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(_MODULES.get(command, f"ecgkern.{command}"))

@@ -25,6 +25,7 @@ _PACKAGES = {
     "pandas": ("PTB-XL metadata", "ecg"),
     "tqdm": ("progress bars", "ecg"),
     "matplotlib": ("pictures of the demo", "plot"),
+    "cartopy": ("maps of ecgkern geomag", "plot"),
     "scipy": ("asymptotic p-values and spectra", "stats"),
     "pytest-benchmark": ("ecgkern bench", "bench"),
 }
