@@ -20,8 +20,17 @@ from measure import Peer, use_our_threads
 import ecgkern
 
 BACKENDS = [name for name, backend in ecgkern.backends().items() if backend.available and name != "numpy"]
-PER_SECOND = {"microseconds per record": 1e6, "milliseconds per call": 1e3}
-LIBRARIES = ("torch", "scikit-learn", "scipy", "neurokit2", "alibi-detect", "dtaidistance")
+PER_SECOND = {"microseconds per record": 1e6, "milliseconds per call": 1e3, "nanoseconds per point": 1e9}
+LIBRARIES = (
+    "torch",
+    "scikit-learn",
+    "scipy",
+    "neurokit2",
+    "alibi-detect",
+    "dtaidistance",
+    "magcoordpy",
+    "spacepy",
+)
 
 
 def pytest_addoption(parser):
@@ -141,7 +150,7 @@ def surroundings():
         "processor": f"{cpu or platform.processor()} (family/model {family}), {os.cpu_count()} processors",
         "threads": ecgkern.get_num_threads(),
         "allocator": " ".join([*platform.libc_ver(), "malloc", *(f"{k}={v}" for k, v in tuned.items())])
-        + ("" if tuned else ", default settings; results written to arrays made beforehand"),
+        + ("" if tuned else ", default settings; waveforms written to arrays made beforehand"),
         "numpy": np.__version__,
         **{
             name: backend.detail

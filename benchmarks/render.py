@@ -11,9 +11,13 @@ peer and the floor take turns; a peer that takes seconds may have only one round
 than the peer. Share: floor divided by ours. Floor of `waveform`: the array filled once (gradient: read once) by as many
 threads. Floor of `stats`: the multiplications of the pairs i < j of the pooled samples as one matrix product at the
 best rate of the BLAS of NumPy and torch (gradient: three times that; 12 dimensions: with one exponential a pair; KS:
-the data read once). Error: relative, against float64. MB: how far one call raises the peak of the resident memory of a
-fresh process that already holds the data. Others: what part of the processor time spent during the rounds went to other
-processes; from a few per cent on, the times are too long and not to be compared.
+the data read once). Floor of `geomag`: the inputs read and the results written once, to arrays made beforehand; the
+times themselves include making the results, whose first touch costs up to 1 ns a value where the allocator gave its
+pages back. There the ratio of two threads is to one of ours. Error: relative, against float64 (`geomag`: against long
+double, angles and hours in radians). MB: how far one call raises the peak of the resident memory of a fresh process
+that already holds the data; results that the call makes, in `geomag` 8 MB each, are part of it. Others: what part of
+the processor time spent during the rounds went to other processes; from a few per cent on, the times are too long and
+not to be compared.
 """
 WORDS = ("case", "backend", "size", "peer")  # aligned to the left
 

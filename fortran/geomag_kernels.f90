@@ -23,19 +23,19 @@ contains
     elemental subroutine sine_cosine(angle, sine, cosine)
         real(f64), intent(in) :: angle
         real(f64), intent(out) :: sine, cosine
-        real(f64) :: shifted, x, z, s, c
+        real(f64) :: shifted, x, z, w, s, c
         integer(i64) :: quarters
 
         shifted = angle*(1/90.0_f64) + shifter
         quarters = transfer(shifted, 0_i64)
         x = (angle - 90*(shifted - shifter))*0.017453292519943295769_f64
         z = x*x
-        s = x + x*z*(-0.16666666666666632069_f64 + z*(0.0083333333333224247047_f64 &
-            + z*(-0.00019841269829817092631_f64 + z*(2.7557313695272419786e-6_f64 &
-            + z*(-2.505075865974244898e-8_f64 + z*1.5896828260596813239e-10_f64)))))
-        c = 1 - 0.5_f64*z + z*z*(0.041666666666666599561_f64 + z*(-0.0013888888888874139333_f64 &
-            + z*(0.000024801587289492224039_f64 + z*(-2.7557314355346018168e-7_f64 &
-            + z*(2.0875723697291141158e-9_f64 - z*1.1359670472595257734e-11_f64)))))
+        w = z*z
+        s = x + x*z*(-0.16666666666666632069_f64 + w*(-0.00019841269829817092631_f64 + w*(-2.505075865974244898e-8_f64)) &
+            + z*(0.0083333333333224247047_f64 + w*(2.7557313695272419786e-6_f64 + w*1.5896828260596813239e-10_f64)))
+        c = 1 - 0.5_f64*z + w*(0.041666666666666599561_f64 + w*(0.000024801587289492224039_f64 &
+            + w*2.0875723697291141158e-9_f64) + z*(-0.0013888888888874139333_f64 + w*(-2.7557314355346018168e-7_f64 &
+            - w*1.1359670472595257734e-11_f64)))
         sine = merge(c, s, iand(quarters, 1_i64) /= 0)
         cosine = merge(s, c, iand(quarters, 1_i64) /= 0)
         sine = merge(-sine, sine, iand(quarters, 2_i64) /= 0)
@@ -46,7 +46,7 @@ contains
     elemental real(f64) function arc_tangent(y, x) result(angle)
         real(f64), intent(in) :: y, x
         real(f64), parameter :: tan_eighth = 0.41421356237309504880_f64  ! tan(22.5 degrees)
-        real(f64) :: large, small, t, z
+        real(f64) :: large, small, t, z, w, even, odd
         logical :: beyond
 
         large = max(abs(x), abs(y))
@@ -54,10 +54,13 @@ contains
         beyond = small > tan_eighth*large  ! 45 degrees less the angle then has a small tangent
         t = merge(small - large, small, beyond)/merge(small + large, large + tiny(large), beyond)
         z = t*t
-        t = t + t*z*(-0.33333333333333199111_f64 + z*(0.19999999999954081774_f64 + z*(-0.14285714280248470689_f64 &
-            + z*(0.11111110786136320419_f64 + z*(-0.090908978364231547439_f64 + z*(0.076920616369603664716_f64 &
-            + z*(-0.06663120385109521154_f64 + z*(0.058480089432356883295_f64 + z*(-0.050398457006138699252_f64 &
-            + z*(0.03807832718198360743_f64 - z*0.017922287384526697588_f64))))))))))
+        w = z*z
+        ! Two sums, of every other power: half the wait for each other's results.
+        even = -0.33333333333333199111_f64 + w*(-0.14285714280248470689_f64 + w*(-0.090908978364231547439_f64 &
+            + w*(-0.06663120385109521154_f64 + w*(-0.050398457006138699252_f64 - w*0.017922287384526697588_f64))))
+        odd = 0.19999999999954081774_f64 + w*(0.11111110786136320419_f64 + w*(0.076920616369603664716_f64 &
+            + w*(0.058480089432356883295_f64 + w*0.03807832718198360743_f64)))
+        t = t + t*z*(even + z*odd)
         angle = t*radian + merge(45.0_f64, 0.0_f64, beyond)
         angle = merge(90 - angle, angle, abs(y) > abs(x))
         angle = merge(180 - angle, angle, x < 0)
@@ -85,7 +88,7 @@ module earth
     real(f64), parameter :: flattening = 1/298.257223563_f64
     real(f64), parameter :: e2 = flattening*(2 - flattening)
     real(f64), parameter :: axis_ratio = 1 - flattening
-    integer, parameter :: block = 256  ! points
+    integer, parameter :: block = 64  ! points; larger ones no longer fit the first-level cache with all their arrays
 end module earth
 
 !> Epochs and the dipole at each, times and the Sun.
@@ -410,7 +413,7 @@ contains
         integer(i64) :: start
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 8) firstprivate(d)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d)
         do start = 1, size(p, kind=i64), block
             call convert_block(start, source, target, by, rule, first, step, rows, a, b, c, years, micros, d, p, q, r)
         end do
@@ -454,10 +457,13 @@ contains
         select case (target)
         case (geodetic)
             call to_geodetic(n, x, y, z, p(start:), q(start:), r(start:))
-        case (geocentric)
-            call to_sphere(n, earth_radius, x, y, z, p(start:), q(start:), r(start:))
-        case (cd, ed)
-            call to_sphere(n, 0.0_f64, x, y, z, p(start:), q(start:), r(start:))
+        case (geocentric, cd, ed)
+            call to_sphere(n, x, y, z, p(start:), q(start:))
+            if (source == geocentric .and. target == cd) then  ! a rotation
+                r(start:start + n - 1) = earth_radius + height(1:n)
+            else
+                call to_length(n, merge(earth_radius, 0.0_f64, target == geocentric), x, y, z, r(start:))
+            end if
         case default
             p(start:start + n - 1) = x(1:n)
             q(start:start + n - 1) = y(1:n)
@@ -482,7 +488,7 @@ contains
         integer :: n
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 8) firstprivate(d) private(n, at, height, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) private(n, at, height, x, y, z)
         do start = 1, size(north, kind=i64), block
             n = int(min(int(block, i64), size(north, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
@@ -502,15 +508,15 @@ contains
         integer(i64), intent(in), contiguous :: micros(:)
         integer, intent(in) :: algorithm
         real(f64), intent(inout), contiguous :: lat(:), lon(:)
-        real(f64), dimension(block) :: x, y, z, r
+        real(f64), dimension(block) :: x, y, z
         integer(i64) :: start
         integer :: n
 
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 8) private(n, x, y, z, r)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) private(n, x, y, z)
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
             call direction_of_sun(n, start, algorithm, micros, x, y, z)
-            call to_sphere(n, 0.0_f64, x, y, z, lat(start:), lon(start:), r)
+            call to_sphere(n, x, y, z, lat(start:), lon(start:))
         end do
         !$omp end parallel do
     end subroutine find_subsolar
@@ -529,7 +535,7 @@ contains
         integer :: n, i
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 8) firstprivate(d) private(n, i, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) private(n, i, x, y, z)
         do start = 1, size(tilt, kind=i64), block
             n = int(min(int(block, i64), size(tilt, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
@@ -560,7 +566,7 @@ contains
         integer :: n, i
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 8) firstprivate(d) &
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) &
         !$omp private(n, i, at, height, x, y, z, of_point, of_sun)
         do start = 1, size(hours, kind=i64), block
             n = int(min(int(block, i64), size(hours, kind=i64) - start + 1))
@@ -648,13 +654,25 @@ contains
         integer(i64), intent(in) :: start
         real(f64), intent(in), contiguous :: lat(:), lon(:)
         type(angles), intent(inout) :: at
-        real(f64) :: degrees(block)
 
-        call take(n, start, lat, degrees)
-        call sines(n, degrees, at%sin_lat, at%cos_lat)
-        call take(n, start, lon, degrees)
-        call sines(n, degrees, at%sin_lon, at%cos_lon)
+        call sines_of(n, start, lat, at%sin_lat, at%cos_lat)
+        call sines_of(n, start, lon, at%sin_lon, at%cos_lon)
     end subroutine find_angles
+
+    pure subroutine sines_of(n, start, given, s, c)
+        integer, intent(in) :: n
+        integer(i64), intent(in) :: start
+        real(f64), intent(in), contiguous :: given(:)
+        real(f64), intent(out) :: s(n), c(n)
+
+        if (size(given) == 1) then
+            call sines(1, given, s, c)
+            s = s(1)
+            c = c(1)
+        else
+            call sines(n, given(start:), s, c)
+        end if
+    end subroutine sines_of
 
     pure subroutine sines(n, degrees, s, c)
         integer, intent(in) :: n
@@ -765,22 +783,28 @@ contains
         z = z + sense*d%dz(1:n)
     end subroutine move
 
-    !> Latitude, longitude and distance less a length.
-    pure subroutine to_sphere(n, less, x, y, z, lat, lon, r)
+    !> Latitude and longitude of a direction.
+    pure subroutine to_sphere(n, x, y, z, lat, lon)
         integer, intent(in) :: n
-        real(f64), intent(in) :: less, x(n), y(n), z(n)
-        real(f64), intent(out) :: lat(n), lon(n), r(n)
-        real(f64) :: across2
+        real(f64), intent(in) :: x(n), y(n), z(n)
+        real(f64), intent(out) :: lat(n), lon(n)
         integer :: i
 
-        !$omp simd private(across2)
+        !$omp simd
         do i = 1, n
-            across2 = x(i)*x(i) + y(i)*y(i)
-            lat(i) = arc_tangent(z(i), sqrt(across2))
+            lat(i) = arc_tangent(z(i), sqrt(x(i)*x(i) + y(i)*y(i)))
             lon(i) = longitude(y(i), x(i))
-            r(i) = sqrt(across2 + z(i)*z(i)) - less
         end do
     end subroutine to_sphere
+
+    !> The length of a vector, less a length.
+    pure subroutine to_length(n, less, x, y, z, r)
+        integer, intent(in) :: n
+        real(f64), intent(in) :: less, x(n), y(n), z(n)
+        real(f64), intent(out) :: r(n)
+
+        r = sqrt(x*x + y*y + z*z) - less
+    end subroutine to_length
 
     !> In (-180, 180]: -180 is 180.
     elemental real(f64) function longitude(y, x)

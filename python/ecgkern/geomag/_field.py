@@ -68,7 +68,7 @@ def dipole_field(
     -----
     Within 1e-6 nT at the surface of the Earth (1e-11 of the field elsewhere) and 1e-11 degrees (declination times H/F)
     of the formula, on every backend. As a model of the field itself a dipole is coarse: averaged over the Earth in 2025
-    it misses IGRF-14 by 8.2 µT (eccentric) or 11.7 µT (centred) of 43.6 µT, root mean square.
+    it misses IGRF-14 by 8.3 µT (eccentric) or 11.7 µT (centred) of 43.6 µT, root mean square.
 
     With spherical components, :math:`X = -B_\theta, Y = B_\lambda, Z = -B_r`. The declination is therefore
     :math:`\operatorname{atan2}(B_\lambda, -B_\theta)`; with :math:`B_\theta` in place of its negative it comes out as

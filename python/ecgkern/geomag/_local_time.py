@@ -244,7 +244,7 @@ def magnetic_local_time(
 
     References
     ----------
-    K. D. Cole, P. D. Simonow, Nature 199 (1963) 1279. K. M. Laundal, A. D. Richmond, Space Science Reviews 206 (2017)
+    K. D. Cole, G. V. Simonow, Nature 199 (1963) 1279. K. M. Laundal, A. D. Richmond, Space Science Reviews 206 (2017)
     27-59. K. V. V. Ramana, K. S. R. N. Murthy, I. Khan, Indian Journal of Radio and Space Physics 27 (1998) 35-42.
 
     Examples

@@ -23,12 +23,12 @@ _f64, _i64 = np.float64, np.int64
 
 _BLOCK = 256
 # Rows of a block.
-_A, _B, _C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(10))
+_C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(2, 10))
 _B0, _COS_COL, _SIN_COL, _COS_POLE, _SIN_POLE, _DX, _DY, _DZ = (row * _BLOCK for row in range(10, 18))
 _YEAR, _DAY, _PART, _LONGITUDE, _OBLIQUITY, _TURNED, _OF_POINT, _OF_SUN = (row * _BLOCK for row in range(18, 26))
-_OUT = tuple(row * _BLOCK for row in range(26, 33))
-_NORTH, _EAST, _DOWN, _HORIZONTAL, _TOTAL, _DECLINATION, _INCLINATION = _OUT
-_ROWS = 33 * _BLOCK
+_NORTH, _EAST, _DOWN, _HORIZONTAL = (row * _BLOCK for row in range(26, 30))
+_G10, _G11, _H11, _G20, _G21, _H21, _G22, _H22, _ROW, _WEIGHT = (row * _BLOCK for row in range(30, 40))
+_ROWS = 40 * _BLOCK
 _SIDE = 512  # of a tile of points by times
 
 _GEODETIC, _GEOCENTRIC, _GEO_XYZ, _CD, _CD_XYZ, _ED, _ED_XYZ, _CD_RAY, _ED_RAY = range(9)
@@ -133,10 +133,8 @@ def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c,
             _take(n, start, b, w[_Y:])
             _take(n, start, c, w[_Z:])
         else:
-            _take(n, start, a, w[_A:])
-            _take(n, start, b, w[_B:])
+            _angles(n, start, a, b, w)
             _take(n, start, c, w[_C:])
-            _angles(n, w)
             if source == _GEODETIC:
                 _on_ellipsoid(n, w)
             else:
@@ -153,14 +151,17 @@ def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c,
         if target >= _CD:
             _turn(n, w)
         if target == _GEODETIC:
-            _to_geodetic(n, w)
+            _to_geodetic(n, w, p[start:], q[start:], r[start:])
         elif target in (_GEO_XYZ, _CD_XYZ, _ED_XYZ):
-            w[_A : _A + 3 * _BLOCK] = w[_X : _X + 3 * _BLOCK]
+            _put(n, w[_X:], p[start:])
+            _put(n, w[_Y:], q[start:])
+            _put(n, w[_Z:], r[start:])
         else:
-            _to_sphere(n, EARTH_RADIUS if target == _GEOCENTRIC else 0.0, w)
-        _put(n, start, w[_A:], p)
-        _put(n, start, w[_B:], q)
-        _put(n, start, w[_C:], r)
+            _to_sphere(n, w, p[start:], q[start:])
+            if source == _GEOCENTRIC and target == _CD:  # a rotation
+                _to_radius(n, w, r[start:])
+            else:
+                _to_length(n, EARTH_RADIUS if target == _GEOCENTRIC else 0.0, w, r[start:])
 
 
 @jit_in_order
@@ -175,13 +176,10 @@ def _field(  # type: ignore[no-untyped-def]
         _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
         _positions(n, start, eccentric, geodetic, lat, lon, alt, w)
         _field_at(n, w)
-        _put(n, start, w[_NORTH:], north)
-        _put(n, start, w[_EAST:], east)
-        _put(n, start, w[_DOWN:], down)
-        _put(n, start, w[_HORIZONTAL:], horizontal)
-        _put(n, start, w[_TOTAL:], total)
-        _put(n, start, w[_DECLINATION:], declination)
-        _put(n, start, w[_INCLINATION:], inclination)
+        _write_field(
+            n, w, north[start:], east[start:], down[start:], horizontal[start:], total[start:], declination[start:],
+            inclination[start:],
+        )  # fmt: skip
 
 
 @jit_in_order
@@ -190,9 +188,7 @@ def _subsolar(first, end, w, algorithm, micros, lat, lon):  # type: ignore[no-un
         start = i * _BLOCK
         n = min(_BLOCK, lat.size - start)
         _direction_of_sun(n, start, algorithm, micros, w)
-        _to_sphere(n, 0.0, w)
-        _put(n, start, w[_A:], lat)
-        _put(n, start, w[_B:], lon)
+        _to_sphere(n, w, lat[start:], lon[start:])
 
 
 @jit_in_order
@@ -204,8 +200,7 @@ def _tilt(first, end, w, algorithm, by, rule, year, step, rows, years, micros, t
         _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
         _direction_of_sun(n, start, algorithm, micros, w)
         _turn(n, w)
-        _to_sphere(n, 0.0, w)
-        _put(n, start, w[_A:], tilts)
+        _to_sphere(n, w, tilts[start:], w[_OF_SUN:])
 
 
 @jit_in_order
@@ -221,9 +216,9 @@ def _local_time(  # type: ignore[no-untyped-def]
         _positions(n, start, eccentric, geodetic, lat, lon, alt, w)
         _longitude_of_point(n, w)
         _longitude_of_sun(n, start, algorithm, eccentric and surface, micros, w)
+        part = hours[start:]
         for j in range(n):
-            w[_A + j] = _hours_from(w[_OF_POINT + j] - w[_OF_SUN + j])
-        _put(n, start, w[_A:], hours)
+            part[j] = _hours_from(w[_OF_POINT + j] - w[_OF_SUN + j])
 
 
 @jit_in_order
@@ -232,9 +227,9 @@ def _place_points(geodetic, lat, lon, alt, points):  # type: ignore[no-untyped-d
     for start in range(0, lat.size, _BLOCK):
         n = min(_BLOCK, lat.size - start)
         _positions(n, start, False, geodetic, lat, lon, alt, w)
-        _put(n, start, w[_X:], points[0])
-        _put(n, start, w[_Y:], points[1])
-        _put(n, start, w[_Z:], points[2])
+        _put(n, w[_X:], points[0, start:])
+        _put(n, w[_Y:], points[1, start:])
+        _put(n, w[_Z:], points[2, start:])
 
 
 @jit_in_order
@@ -296,14 +291,15 @@ def _sine_cosine(angle):  # type: ignore[no-untyped-def]
     quarters = _f64(shifted).view(_i64)
     x = (angle - 90.0 * (shifted - _SHIFTER)) * 0.017453292519943295769
     z = x * x
-    power = -2.505075865974244898e-8 + z * 1.5896828260596813239e-10
-    power = -0.00019841269829817092631 + z * (2.7557313695272419786e-6 + z * power)
-    s = x + x * z * (-0.16666666666666632069 + z * (0.0083333333333224247047 + z * power))
-    power = -2.7557314355346018168e-7 + z * (2.0875723697291141158e-9 - z * 1.1359670472595257734e-11)
-    power = -0.0013888888888874139333 + z * (0.000024801587289492224039 + z * power)
-    c = 1.0 - 0.5 * z + z * z * (0.041666666666666599561 + z * power)
-    odd = (quarters & _i64(1)) != 0
-    sine, cosine = (c, s) if odd else (s, c)
+    w = z * z
+    even = -0.16666666666666632069 + w * (-0.00019841269829817092631 + w * -2.505075865974244898e-8)
+    odd = 0.0083333333333224247047 + w * (2.7557313695272419786e-6 + w * 1.5896828260596813239e-10)
+    s = x + x * z * (even + z * odd)
+    even = 0.041666666666666599561 + w * (0.000024801587289492224039 + w * 2.0875723697291141158e-9)
+    odd = -0.0013888888888874139333 + w * (-2.7557314355346018168e-7 - w * 1.1359670472595257734e-11)
+    c = 1.0 - 0.5 * z + w * (even + z * odd)
+    swapped = (quarters & _i64(1)) != 0
+    sine, cosine = (c, s) if swapped else (s, c)
     sine = -sine if (quarters & _i64(2)) != 0 else sine
     cosine = -cosine if ((quarters + _i64(1)) & _i64(2)) != 0 else cosine
     return sine, cosine
@@ -319,11 +315,12 @@ def _arc_tangent(y, x):  # type: ignore[no-untyped-def]
     below = small + large if beyond else large + 2.2250738585072014e-308
     t = above / below
     z = t * t
-    power = -0.050398457006138699252 + z * (0.03807832718198360743 - z * 0.017922287384526697588)
-    power = -0.06663120385109521154 + z * (0.058480089432356883295 + z * power)
-    power = -0.090908978364231547439 + z * (0.076920616369603664716 + z * power)
-    power = -0.14285714280248470689 + z * (0.11111110786136320419 + z * power)
-    t = t + t * z * (-0.33333333333333199111 + z * (0.19999999999954081774 + z * power))
+    w = z * z
+    even = -0.06663120385109521154 + w * (-0.050398457006138699252 - w * 0.017922287384526697588)
+    even = -0.33333333333333199111 + w * (-0.14285714280248470689 + w * (-0.090908978364231547439 + w * even))
+    odd = 0.076920616369603664716 + w * (0.058480089432356883295 + w * 0.03807832718198360743)
+    odd = 0.19999999999954081774 + w * (0.11111110786136320419 + w * odd)
+    t = t + t * z * (even + z * odd)
     angle = t * _RADIAN + (45.0 if beyond else 0.0)
     angle = 90.0 - angle if ay > ax else angle
     angle = 180.0 - angle if x < 0 else angle
@@ -355,22 +352,25 @@ def _hours_from(difference):  # type: ignore[no-untyped-def]
 @jit_in_order
 def _take(n, start, given, values):  # type: ignore[no-untyped-def]
     if given.size == 1:
-        values[:n] = given[0]
+        value = given[0]
+        for i in range(n):
+            values[i] = value
     else:
-        values[:n] = given[start : start + n]
+        part = given[start:]  # an index that is a sum would be looked at for being negative, one by one
+        for i in range(n):
+            values[i] = part[i]
 
 
 @jit_in_order
-def _put(n, start, values, result):  # type: ignore[no-untyped-def]
-    result[start : start + n] = values[:n]
+def _put(n, values, result):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        result[i] = values[i]
 
 
 @jit_in_order
 def _positions(n, start, eccentric, geodetic, lat, lon, alt, w):  # type: ignore[no-untyped-def]
-    _take(n, start, lat, w[_A:])
-    _take(n, start, lon, w[_B:])
+    _angles(n, start, lat, lon, w)
     _take(n, start, alt, w[_C:])
-    _angles(n, w)
     if geodetic:
         _on_ellipsoid(n, w)
     else:
@@ -380,11 +380,21 @@ def _positions(n, start, eccentric, geodetic, lat, lon, alt, w):  # type: ignore
 
 
 @jit_in_order
-def _angles(n, w):  # type: ignore[no-untyped-def]
-    for i in range(n):
-        w[_SIN_LAT + i], w[_COS_LAT + i] = _sine_cosine(w[_A + i])
-    for i in range(n):
-        w[_SIN_LON + i], w[_COS_LON + i] = _sine_cosine(w[_B + i])
+def _angles(n, start, lat, lon, w):  # type: ignore[no-untyped-def]
+    _sines(n, start, lat, w[_SIN_LAT:], w[_COS_LAT:])
+    _sines(n, start, lon, w[_SIN_LON:], w[_COS_LON:])
+
+
+@jit_in_order
+def _sines(n, start, given, s, c):  # type: ignore[no-untyped-def]
+    if given.size == 1:
+        sine, cosine = _sine_cosine(given[0])
+        for i in range(n):
+            s[i], c[i] = sine, cosine
+    else:
+        part = given[start:]
+        for i in range(n):
+            s[i], c[i] = _sine_cosine(part[i])
 
 
 @jit_in_order
@@ -437,24 +447,36 @@ def _move(n, sense, w):  # type: ignore[no-untyped-def]
 
 
 @jit_in_order
-def _to_sphere(n, less, w):  # type: ignore[no-untyped-def]
+def _to_sphere(n, w, lat, lon):  # type: ignore[no-untyped-def]
     for i in range(n):
-        across2 = w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i]
-        w[_A + i] = _arc_tangent(w[_Z + i], np.sqrt(across2))
-        w[_C + i] = np.sqrt(across2 + w[_Z + i] * w[_Z + i]) - less
+        across = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
+        lat[i] = _arc_tangent(w[_Z + i], across)
     for i in range(n):
-        w[_B + i] = _longitude(w[_Y + i], w[_X + i])
+        lon[i] = _longitude(w[_Y + i], w[_X + i])
 
 
 @jit_in_order
-def _to_geodetic(n, w):  # type: ignore[no-untyped-def]
+def _to_length(n, less, w, r):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
+        r[i] = np.sqrt(x * x + y * y + z * z) - less
+
+
+@jit_in_order
+def _to_radius(n, w, r):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        r[i] = EARTH_RADIUS + w[_C + i]
+
+
+@jit_in_order
+def _to_geodetic(n, w, lat, lon, height):  # type: ignore[no-untyped-def]
     for i in range(n):
         across = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
-        w[_SIN_LAT + i], w[_COS_LAT + i], w[_C + i] = _normal_and_height(across, w[_Z + i])
+        w[_SIN_LAT + i], w[_COS_LAT + i], height[i] = _normal_and_height(across, w[_Z + i])
     for i in range(n):
-        w[_A + i] = _arc_tangent(w[_SIN_LAT + i], w[_COS_LAT + i])
+        lat[i] = _arc_tangent(w[_SIN_LAT + i], w[_COS_LAT + i])
     for i in range(n):
-        w[_B + i] = _longitude(w[_Y + i], w[_X + i])
+        lon[i] = _longitude(w[_Y + i], w[_X + i])
 
 
 @numba.njit(inline="always")
@@ -522,47 +544,59 @@ def _field_at(n, w):  # type: ignore[no-untyped-def]
         north = w[_COS_LAT + i] * bz - w[_SIN_LAT + i] * outward
         east = w[_COS_LON + i] * by - w[_SIN_LON + i] * bx
         down = -(w[_COS_LAT + i] * outward + w[_SIN_LAT + i] * bz)
-        horizontal2 = north * north + east * east
         w[_NORTH + i], w[_EAST + i], w[_DOWN + i] = north, east, down
-        w[_HORIZONTAL + i] = np.sqrt(horizontal2)
-        w[_TOTAL + i] = np.sqrt(horizontal2 + down * down)
+        w[_HORIZONTAL + i] = np.sqrt(north * north + east * east)
+
+
+@jit_in_order
+def _write_field(n, w, north, east, down, horizontal, total, declination, inclination):  # type: ignore[no-untyped-def]
+    # At most three results a loop: LLVM looks whether they overlap, but not at any number of pairs.
     for i in range(n):
-        w[_DECLINATION + i] = _longitude(w[_EAST + i], w[_NORTH + i])
+        north[i] = w[_NORTH + i]
+        declination[i] = _longitude(w[_EAST + i], w[_NORTH + i])
     for i in range(n):
-        w[_INCLINATION + i] = _arc_tangent(w[_DOWN + i], w[_HORIZONTAL + i])
+        down[i] = w[_DOWN + i]
+        inclination[i] = _arc_tangent(w[_DOWN + i], w[_HORIZONTAL + i])
+    for i in range(n):
+        east[i] = w[_EAST + i]
+        horizontal[i] = w[_HORIZONTAL + i]
+        total[i] = np.sqrt(w[_HORIZONTAL + i] * w[_HORIZONTAL + i] + w[_DOWN + i] * w[_DOWN + i])
 
 
 # ---- epochs and the Sun ----------------------------------------------------------------------------------------------
 
 
-@numba.njit(inline="always")
-def _dipole_of(g10, g11, h11, g20, g21, h21, g22, h22, w, i):  # type: ignore[no-untyped-def]
-    s = np.sqrt(g11 * g11 + h11 * h11)
-    b0 = np.sqrt(g10 * g10 + g11 * g11 + h11 * h11)
-    inverse = 1.0 / (s if s > 0 else 1.0)
-    w[_COS_POLE + i] = -g11 * inverse if s > 0 else 1.0
-    w[_SIN_POLE + i] = -h11 * inverse
-    inverse = 1.0 / b0
-    w[_COS_COL + i] = -g10 * inverse
-    w[_SIN_COL + i] = s * inverse
-    w[_B0 + i] = b0
+@jit_in_order
+def _dipole_of(n, w):  # type: ignore[no-untyped-def]
     root3 = 1.7320508075688772935
-    l0 = 2.0 * g10 * g20 + root3 * (g11 * g21 + h11 * h21)
-    l1 = -g11 * g20 + root3 * (g10 * g21 + g11 * g22 + h11 * h22)
-    l2 = -h11 * g20 + root3 * (g10 * h21 - h11 * g22 + g11 * h22)
-    inverse = inverse * inverse
-    e = (l0 * g10 + l1 * g11 + l2 * h11) * inverse * 0.25
-    inverse = (EARTH_RADIUS / 3.0) * inverse
-    w[_DX + i] = (l1 - g11 * e) * inverse
-    w[_DY + i] = (l2 - h11 * e) * inverse
-    w[_DZ + i] = (l0 - g10 * e) * inverse
+    for i in range(n):
+        g10, g11, h11 = w[_G10 + i], w[_G11 + i], w[_H11 + i]
+        s = np.sqrt(g11 * g11 + h11 * h11)
+        b0 = np.sqrt(g10 * g10 + g11 * g11 + h11 * h11)
+        inverse = 1.0 / (s if s > 0 else 1.0)
+        w[_COS_POLE + i] = -g11 * inverse if s > 0 else 1.0
+        w[_SIN_POLE + i] = -h11 * inverse
+        inverse = 1.0 / b0
+        w[_COS_COL + i] = -g10 * inverse
+        w[_SIN_COL + i] = s * inverse
+        w[_B0 + i] = b0
+        g20, g21, h21, g22, h22 = w[_G20 + i], w[_G21 + i], w[_H21 + i], w[_G22 + i], w[_H22 + i]
+        l0 = 2.0 * g10 * g20 + root3 * (g11 * g21 + h11 * h21)
+        l1 = -g11 * g20 + root3 * (g10 * g21 + g11 * g22 + h11 * h22)
+        l2 = -h11 * g20 + root3 * (g10 * h21 - h11 * g22 + g11 * h22)
+        inverse = inverse * inverse
+        e = (l0 * g10 + l1 * g11 + l2 * h11) * inverse * 0.25
+        inverse = (EARTH_RADIUS / 3.0) * inverse
+        w[_DX + i] = (l1 - g11 * e) * inverse
+        w[_DY + i] = (l2 - h11 * e) * inverse
+        w[_DZ + i] = (l0 - g10 * e) * inverse
 
 
 @jit_in_order
 def _dipole_for_all(rows, w):  # type: ignore[no-untyped-def]
-    _dipole_of(
-        rows[0, 0], rows[0, 1], rows[0, 2], rows[0, 3], rows[0, 4], rows[0, 5], rows[0, 6], rows[0, 7], w, 0
-    )  # fmt: skip
+    for k in range(8):
+        w[_G10 + k * _BLOCK] = rows[0, k]
+    _dipole_of(1, w)
     for i in range(_B0, _DZ + 1, _BLOCK):
         w[i : i + _BLOCK] = w[i]
 
@@ -588,25 +622,31 @@ def _interpolate(n, rule, first, step, rows, w):  # type: ignore[no-untyped-def]
             position = 0.0 if position < 0 else (last if position > last else position)
         if rule == 2:
             position = position if (position >= 0) & (position <= last) else np.nan
-        whole = _rounded_down(position)
-        whole = whole if whole > 0 else 0.0
-        k = _i64(whole if whole < last - 1 else last - 1)
-        v = position - _f64(k)
+        row = _rounded_down(position)
+        row = row if row > 0 else 0.0
+        row = row if row < last - 1 else last - 1
+        w[_ROW + i] = row
+        w[_WEIGHT + i] = position - row
+    for i in range(n):
+        row, v = _i64(w[_ROW + i]), w[_WEIGHT + i]
         u = 1.0 - v
-        _dipole_of(
-            u * rows[k, 0] + v * rows[k + 1, 0], u * rows[k, 1] + v * rows[k + 1, 1],
-            u * rows[k, 2] + v * rows[k + 1, 2], u * rows[k, 3] + v * rows[k + 1, 3],
-            u * rows[k, 4] + v * rows[k + 1, 4], u * rows[k, 5] + v * rows[k + 1, 5],
-            u * rows[k, 6] + v * rows[k + 1, 6], u * rows[k, 7] + v * rows[k + 1, 7], w, i,
-        )  # fmt: skip
+        w[_G10 + i] = u * rows[row, 0] + v * rows[row + 1, 0]
+        w[_G11 + i] = u * rows[row, 1] + v * rows[row + 1, 1]
+        w[_H11 + i] = u * rows[row, 2] + v * rows[row + 1, 2]
+        w[_G20 + i] = u * rows[row, 3] + v * rows[row + 1, 3]
+        w[_G21 + i] = u * rows[row, 4] + v * rows[row + 1, 4]
+        w[_H21 + i] = u * rows[row, 5] + v * rows[row + 1, 5]
+        w[_G22 + i] = u * rows[row, 6] + v * rows[row + 1, 6]
+        w[_H22 + i] = u * rows[row, 7] + v * rows[row + 1, 7]
+    _dipole_of(n, w)
 
 
 @jit_in_order
 def _split_time(n, start, micros, w):  # type: ignore[no-untyped-def]
-    time = micros[:1] if micros.size == 1 else micros[start : start + n]
-    stride = 0 if micros.size == 1 else 1
+    single = micros.size == 1
+    part = micros[:1] if single else micros[start:]
     for i in range(n):
-        moment = time[i * stride]
+        moment = part[0] if single else part[i]
         ticks = _f64(moment >> 13)
         day = _rounded_down(ticks / 10546875.0)
         w[_PART + i] = ((ticks - day * 10546875.0) + _f64(moment & 8191) / 8192.0) / 10546875.0

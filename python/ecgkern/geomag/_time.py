@@ -120,11 +120,21 @@ def _to_datetime64(value: Any, name: str) -> np.datetime64:
 
 
 def _within_int64(array: NDArray[np.datetime64], name: str) -> NDArray[np.datetime64]:
-    if array.size:
-        for extreme in (np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)):
+    if array.size and np.datetime_data(array.dtype)[0] not in ("us", "ns", "ps", "fs", "as"):
+        for extreme in _extremes(array):
             if not np.isnat(extreme) and abs(int(extreme.astype("M8[Y]").astype(np.int64))) > _MOST_YEARS:
                 raise ValueError(f"{name} must lie within {_MOST_YEARS} years of 1970, got {extreme}")
     return array
+
+
+def _extremes(epoch: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the smallest and the largest, but NaN and NaT."""
+    if epoch.dtype.kind == "M" and epoch.dtype.isnative:
+        integers = epoch.view(np.int64)  # these have vector instructions; NaT is the smallest of them
+        low, high = integers.min(), integers.max()
+        if low != np.iinfo(np.int64).min:
+            return low.view(epoch.dtype), high.view(epoch.dtype)
+    return np.fmin.reduce(epoch, axis=None), np.fmax.reduce(epoch, axis=None)
 
 
 def _kind(value: Any) -> str:
@@ -137,7 +147,7 @@ def check_range(epoch: NDArray[Any], table: Table, name: str = "epoch") -> None:
     if table.fixed or not epoch.size:
         return
     first, last = table.years[0], table.years[-1]
-    extremes = np.array([np.fmin.reduce(epoch, axis=None), np.fmax.reduce(epoch, axis=None)])
+    extremes = np.array(_extremes(epoch))
     low, high = years_of(extremes) if epoch.dtype.kind == "M" else extremes
     if not (low < first or high > last):
         return
