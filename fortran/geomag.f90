@@ -67,7 +67,7 @@ contains
 
     !> Magnetic local time in hours, of points at their times.
     subroutine local_times(n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads, eccentric, surface, geodetic, &
-            algorithm, by, rule, first, step, rows, lat, lon, alt, micros, years, hours)
+            algorithm, by, rule, first, step, rows, lat, lon, alt, years, micros, hours)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule
@@ -76,20 +76,20 @@ contains
         real(f64), intent(inout) :: hours(n)
 
         call find_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, rows, &
-            lat, lon, alt, micros, years, hours)
+            lat, lon, alt, years, micros, hours)
     end subroutine local_times
 
-    !> Magnetic local time in hours, of every point at every time; n_points and n_times are at most 512.
-    subroutine local_times_outer(n_inner, n_outer, n_points, n_times, n_rows, n_threads, eccentric, surface, geodetic, &
+    !> Magnetic local time in hours, of every point at every time, on one thread.
+    subroutine local_times_outer(n_inner, n_outer, n_points, n_times, n_rows, eccentric, surface, geodetic, &
             algorithm, by, rule, first, step, rows, points_inner, lat, lon, alt, micros, hours)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_inner, n_outer, n_points, n_times, n_rows, n_threads
+        integer(i64), intent(in) :: n_inner, n_outer, n_points, n_times, n_rows
         integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule, points_inner
         real(f64), intent(in) :: first, step, rows(8, n_rows), lat(n_points), lon(n_points), alt(n_points)
         integer(i64), intent(in) :: micros(n_times)
         real(f64), intent(inout) :: hours(n_inner, n_outer)
 
-        call find_outer_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
+        call find_outer_hours(eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
             rows, points_inner /= 0, lat, lon, alt, micros, hours)
     end subroutine local_times_outer
 

@@ -152,6 +152,7 @@ contains
         call interpolate(n, rule, first, step, size(rows, 2), rows, year, d)
     end subroutine dipole_of_each
 
+    !> The dipole at decimal years: linear between the rows, and beyond them by the rule.
     subroutine interpolate(n, rule, first, step, n_rows, rows, year, d)
         integer, intent(in) :: n, rule, n_rows
         real(f64), intent(in) :: first, step, rows(8, n_rows), year(n)
@@ -387,7 +388,7 @@ module geomag_kernels
 
     integer, parameter :: geodetic_steps = 4, ray_steps = 3
     real(f64), parameter :: nearest = 60  ! km from the centre of the Earth, for geodetic coordinates
-    integer, parameter :: longest_side = 512  ! of a tile of points by times
+    real(f64), parameter :: ray_tolerance = 1e-6_f64  ! km that the last step may change
 
     ! What three numbers of a position are: python/ecgkern/geomag/_coordinates.py.
     integer, parameter :: geodetic = 0, geocentric = 1, geo_xyz = 2, cd = 3, cd_xyz = 4, ed = 5, ed_xyz = 6, &
@@ -551,7 +552,7 @@ contains
 
     !> The magnetic local time of points, each at its time.
     recursive subroutine find_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, step, rows, &
-            lat, lon, alt, micros, years, hours)
+            lat, lon, alt, years, micros, hours)
         integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic
@@ -585,19 +586,18 @@ contains
         !$omp end parallel do
     end subroutine find_hours
 
-    !> The magnetic local time of every point at every time, of a tile with sides up to longest_side: hours(points,
-    !> times) if the points are the inner loop, else hours(times, points).
-    recursive subroutine find_outer_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
+    !> The magnetic local time of every point at every time, of a tile: hours(points, times) if the points are
+    !> the inner loop, else hours(times, points).
+    recursive subroutine find_outer_hours(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
             rows, points_inner, lat, lon, alt, micros, hours)
-        integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic, points_inner
         integer, intent(in) :: algorithm, by, rule
         real(f64), intent(in) :: first, step
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:)
         real(f64), intent(inout), contiguous :: hours(:, :)
-        real(f64), dimension(longest_side) :: x, y, z, of_sun
-        real(f64), dimension(longest_side) :: xx, xy, xz, yx, yy, x0, y0
+        real(f64), dimension(size(lat)) :: x, y, z
+        real(f64), dimension(size(micros)) :: xx, xy, xz, yx, yy, x0, y0, of_sun
         real(f64), parameter :: no_years(1) = 0
         type(dipoles) :: d
         type(angles) :: at
@@ -628,7 +628,6 @@ contains
                 y0(k) = merge(yx(k)*d%dx(i) + yy(k)*d%dy(i), 0.0_f64, eccentric)
             end do
         end do
-        !$omp parallel do num_threads(n_threads) schedule(dynamic) private(i)
         do j = 1, size(hours, 2)
             if (points_inner) then
                 !$omp simd
@@ -644,7 +643,6 @@ contains
                 end do
             end if
         end do
-        !$omp end parallel do
     end subroutine find_outer_hours
 
     ! ---- steps -------------------------------------------------------------------------------------------------------
@@ -862,7 +860,7 @@ contains
         type(dipoles), intent(in) :: d
         real(f64), intent(in) :: height(n)
         real(f64), intent(inout) :: x(n), y(n), z(n)
-        real(f64), dimension(block) :: dx, dy, dz, t
+        real(f64), dimension(block) :: dx, dy, dz, t, change
         real(f64) :: equatorial, polar, wide, high, ww, dw, dd, nan
         integer :: i, k
 
@@ -886,8 +884,9 @@ contains
         end do
         if (in_geodetic) then  ! the surface of equal height is not quite an ellipsoid
             do k = 1, ray_steps
-                call approach(n, dx, dy, dz, x, y, z, height, t)
+                call approach(n, dx, dy, dz, x, y, z, height, t, change)
             end do
+            t(1:n) = merge(t(1:n), nan, abs(change(1:n)) <= ray_tolerance)
         end if
         x = dx(1:n) + t(1:n)*x
         y = dy(1:n) + t(1:n)*y
@@ -895,10 +894,11 @@ contains
     end subroutine meet
 
     !> A step of Newton's method towards the length t of a ray from d at which it comes to a geodetic height.
-    pure subroutine approach(n, dx, dy, dz, x, y, z, height, t)
+    pure subroutine approach(n, dx, dy, dz, x, y, z, height, t, change)
         integer, intent(in) :: n
         real(f64), intent(in), dimension(n) :: dx, dy, dz, x, y, z, height
         real(f64), intent(inout) :: t(n)
+        real(f64), intent(out) :: change(n)
         real(f64) :: px, py, across, outward, s, c, h
         integer :: i
 
@@ -909,7 +909,8 @@ contains
             across = sqrt(px*px + py*py)
             call normal_and_height(across, dz(i) + t(i)*z(i), s, c, h)
             outward = merge((px*x(i) + py*y(i))/across, sqrt(x(i)*x(i) + y(i)*y(i)), across > 0)
-            t(i) = t(i) + (height(i) - h)/(outward*c + z(i)*s)
+            change(i) = (height(i) - h)/(outward*c + z(i)*s)
+            t(i) = t(i) + change(i)
         end do
     end subroutine approach
 

@@ -16,6 +16,7 @@ from ecgkern.geomag import (
     cd_to_geo,
     dip_latitude,
     dipole_field,
+    dipole_tilt,
     ed_to_geo,
     geo_to_cd,
     geo_to_ed,
@@ -23,6 +24,7 @@ from ecgkern.geomag import (
     invariant_latitude,
     l_shell,
     poles,
+    subsolar_point,
     transform_xyz,
     xyz_to_geo,
 )
@@ -81,7 +83,7 @@ def test_the_coefficients_are_those_of_the_published_files():
     published = np.concatenate([published[:-3], newest])  # up to 2015 the generations are one
     ours = _model.TABLES["igrf13"]
     np.testing.assert_array_equal(ours.years, published[:, 0])
-    np.testing.assert_allclose(ours.coefficients, published[:, 1:], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(ours.coefficients, published[:, 1:], rtol=0, atol=KM)
     np.testing.assert_array_equal(Dipole.at(model="igrf1990-ramana").coefficients, GOLDEN["toolkit"]["coefficients"])
 
 
@@ -647,7 +649,7 @@ def test_without_a_quadrupole_the_dipole_is_centred(backend, lat, lon, alt, epoc
     assert not Dipole.at(model=model).offset_km.any()
     ed, cd = geo_to_ed(lat, lon, alt, **options), geo_to_cd(lat, lon, alt, **options)
     np.testing.assert_allclose(ed[:2], cd[:2], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(ed.r, cd.r, rtol=0, atol=KILOMETRES)
+    np.testing.assert_allclose(ed.r, cd.r, rtol=0, atol=KM)
 
 
 @settings(max_examples=60, deadline=None)
@@ -789,3 +791,45 @@ def test_a_time_is_its_decimal_year(backend):
         by_time, by_year = (to(12.0, 88.0, epoch=epoch, backend=backend) for epoch in (moments, exact_years))
         for a, b in zip(by_time, by_year, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(-30_000, 30_000), min_size=8, max_size=8))
+def test_dip_poles_of_any_dipole_are_right_or_nan(model):
+    if np.hypot(np.hypot(model[0], model[1]), model[2]) < 1000:
+        model[0] += 20_000
+    found = poles(model=model)
+    for pole, sign in ((found.ed_dip_north, 1), (found.ed_dip_south, -1)):
+        if np.isnan(pole.lat):
+            continue
+        field = dipole_field(pole.lat, pole.lon, model=model, coords="geocentric", backend="numpy")
+        assert np.sign(field.down) == sign
+        assert field.horizontal < 1e-6 * field.total
+
+
+def test_dip_poles_close_to_the_centre_are_found():
+    offsets = np.random.default_rng(0).normal(size=(50, 5)) * 1500
+    for quadrupole in offsets:
+        model = [-30_000, -2000, 5000, *quadrupole]
+        if Dipole.at(model=model).eccentric_distance < 0.3 * RADIUS:
+            found = poles(model=model)
+            assert not np.isnan([found.ed_dip_north, found.ed_dip_south]).any()
+
+
+def test_the_tilt_of_an_axis_that_points_at_the_sun(backend):
+    for day in range(0, 365, 7):
+        time = np.datetime64("2025-01-01") + np.timedelta64(day, "D")
+        lat, lon = map(np.radians, subsolar_point(time, backend=backend))
+        axis = -3e4 * np.array([np.sin(lat), np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon)])
+        assert dipole_tilt(time, model=[*axis, 0, 0, 0, 0, 0], backend=backend) == pytest.approx(90, abs=1e-5)
+
+
+def test_rays_below_the_dipole_are_right_or_nan(backend):
+    rng = np.random.default_rng(0)
+    lat, lon = np.degrees(np.arcsin(rng.uniform(-1, 1, 5000))), rng.uniform(-180, 180, 5000)
+    for height in (-5700.0, -5800.0, -5900.0, -6250.0):
+        found = ed_to_geo(lat, lon, alt=height, epoch=2025, backend=backend)
+        reached = ~np.isnan(found.alt)
+        assert reached.any()
+        assert reached.all() or height < -5760
+        np.testing.assert_allclose(found.alt[reached], height, rtol=0, atol=1e-6)

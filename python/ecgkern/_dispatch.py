@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ecgkern import _validate
+
 HOST_BACKENDS = ("fortran", "numba", "numpy")
 BACKENDS = (*HOST_BACKENDS, "cuda")
 
@@ -123,7 +125,7 @@ def _default_host_backend() -> str:
         warnings.warn(
             "ecgkern runs on plain numpy, which is slow: "
             + "; ".join(f"{b.name}: {b}" for b in backends().values() if not b.available and b.name != "cuda"),
-            stacklevel=4,
+            stacklevel=_validate.outside("ecgkern"),
         )
     return name
 

@@ -15,6 +15,7 @@ from ecgkern.geomag._coordinates import (
     xyz_to_geo,
 )
 from ecgkern.geomag._dipole import Dipole, Pole, Poles, poles
+from ecgkern.geomag._earth import EARTH_RADIUS
 from ecgkern.geomag._field import Field, dip_latitude, dipole_field, invariant_latitude, l_shell
 from ecgkern.geomag._local_time import (
     SubsolarPoint,
@@ -23,7 +24,6 @@ from ecgkern.geomag._local_time import (
     magnetic_local_time,
     subsolar_point,
 )
-from ecgkern.geomag._model import EARTH_RADIUS
 from ecgkern.geomag._time import decimal_year
 
 __all__ = [

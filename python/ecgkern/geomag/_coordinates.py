@@ -18,16 +18,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
 from ecgkern.geomag import _points
 
-# What three numbers of a position mean to the kernels: the same numbers in fortran/geomag_kernels.f90.
-GEODETIC, GEOCENTRIC, GEO_XYZ, CD, CD_XYZ, ED, ED_XYZ, CD_RAY, ED_RAY = range(9)
-_GEOGRAPHIC = {"geodetic": GEODETIC, "geocentric": GEOCENTRIC}
-_DIPOLE = {"cd": CD, "ed": ED}
-_RAY = {"cd": CD_RAY, "ed": ED_RAY}
-_XYZ = {"geo": GEO_XYZ, "cd": CD_XYZ, "ed": ED_XYZ}
+_GEOGRAPHIC = {"geodetic": _points.GEODETIC, "geocentric": _points.GEOCENTRIC}
+_DIPOLE = {"cd": _points.CD, "ed": _points.ED}
+_RAY = {"cd": _points.CD_RAY, "ed": _points.ED_RAY}
+_XYZ = {"geo": _points.GEO_XYZ, "cd": _points.CD_XYZ, "ed": _points.ED_XYZ}
 
 
 class Coordinates(NamedTuple):
@@ -74,7 +73,7 @@ def geo_to_cd(
         Altitude in km, above what `coords` says.
     epoch : float, datetime, datetime64 or array_like of them
         When: a decimal year, or a date and time (aware ones are converted to UTC, naive ones are UTC); one for all
-        points or one for each. May be left out where `model` is a single set of coefficients.
+        points or one for each. Where `model` is a single set of coefficients it does not matter and may be left out.
     coords : {"geodetic", "geocentric"}, default "geodetic"
         Whether `lat` is the latitude of the WGS84 normal and `alt` the height above the ellipsoid, or `lat` the angle
         at the centre of the Earth and `alt` the height above the sphere of radius 6371.2 km. Taking one for the other
@@ -112,9 +111,9 @@ def geo_to_cd(
 
     Notes
     -----
-    Within 1e-11 degrees and 1e-9 km of the exact values of the formula on every backend (longitudes times the cosine of
-    the latitude). At a geographic pole the longitude given does not matter; at a dipole pole the longitude returned has
-    no meaning.
+    Within 1e-11 degrees, and 1e-9 km or rounding, of the exact values of the formula on every backend (longitudes times
+    the cosine of the latitude). At a geographic pole the longitude given does not matter; at a dipole pole the
+    longitude returned has no meaning.
 
     References
     ----------
@@ -232,7 +231,7 @@ def cd_to_geo(
     Notes
     -----
     Accuracy as that of :func:`geo_to_cd`. Geodetic coordinates do not exist close to the centre of the Earth: NaN
-    within 60 km of it. NaN also where a direction never comes to `alt`, which is only possible below the dipole.
+    within 60 km of it. NaN also where a direction does not come to `alt`, which is only possible below the dipole.
 
     Examples
     --------
@@ -317,7 +316,8 @@ def geo_to_xyz(lat: Any, lon: Any, alt: Any = 0.0, *, coords: str = "geodetic", 
     """
     library = _dispatch.array_library(lat=lat, lon=lon, alt=alt)
     inputs = _geographic(lat, lon, alt, coords)
-    found = _convert(_GEOGRAPHIC[coords], GEO_XYZ, inputs, *_NO_EPOCH, backend, xyz=True)
+    dtype = _points.result_type(lat, lon, alt)
+    found = _to_xyz(_GEOGRAPHIC[coords], _XYZ["geo"], inputs, *_ANY_DIPOLE, backend, dtype)
     return _dispatch.from_numpy(found, library)
 
 
@@ -357,7 +357,8 @@ def xyz_to_geo(xyz: Any, *, coords: str = "geodetic", backend: str | None = None
     """
     library = _dispatch.array_library(xyz=xyz)
     _validate.choice(coords, "coords", _points.COORDS)
-    found = _convert(GEO_XYZ, _GEOGRAPHIC[coords], _cartesian(xyz), *_NO_EPOCH, backend)
+    dtype = _points.result_type(xyz)
+    found = _convert(_XYZ["geo"], _GEOGRAPHIC[coords], _cartesian(xyz), *_ANY_DIPOLE, backend, dtype)
     return GeographicCoordinates(*_points.returned(found, library))
 
 
@@ -404,27 +405,23 @@ def transform_xyz(
     library = _points.library(xyz=xyz, epoch=epoch)
     for name, frame in (("source", source), ("target", target)):
         _validate.choice(frame, name, tuple(_XYZ))
-    found = _convert(_XYZ[source], _XYZ[target], _cartesian(xyz), epoch, model, out_of_range, backend, xyz=True)
+    inputs, dtype = _cartesian(xyz), _points.result_type(xyz)
+    found = _to_xyz(_XYZ[source], _XYZ[target], inputs, epoch, model, out_of_range, backend, dtype)
     return _dispatch.from_numpy(found, library)
 
 
 # ---- what they share -------------------------------------------------------------------------------------------------
 
-_NO_EPOCH = (None, "igrf1990-ramana", "raise")  # nothing of it is used between geographic forms
+_ANY_DIPOLE = (None, "igrf1990-ramana", "raise")  # nothing of it is used between geographic forms
 
 
 def _geographic(lat: Any, lon: Any, alt: Any, coords: str) -> dict[str, Any]:
-    return {
-        "lat": _points.latitude(lat),
-        "lon": _points.longitude(lon),
-        "alt": _points.altitude(alt, coords),
-        "dtype": _points.result_type(lat, lon, alt),
-    }
+    return {"lat": _points.latitude(lat), "lon": _points.longitude(lon), "alt": _points.altitude(alt, coords)}
 
 
 def _cartesian(xyz: Any) -> dict[str, Any]:
     checked = _points.cartesian(xyz)
-    return {**{axis: checked[..., i] for i, axis in enumerate("xyz")}, "dtype": _points.result_type(checked)}
+    return {axis: checked[..., i] for i, axis in enumerate("xyz")}
 
 
 def _from_geographic(
@@ -432,8 +429,8 @@ def _from_geographic(
     backend: str | None,
 ) -> Coordinates:  # fmt: skip
     library = _points.library(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
-    inputs = _geographic(lat, lon, alt, coords)
-    found = _convert(_GEOGRAPHIC[coords], _DIPOLE[kind], inputs, epoch, model, out_of_range, backend, out)
+    inputs, dtype = _geographic(lat, lon, alt, coords), _points.result_type(lat, lon, alt)
+    found = _convert(_GEOGRAPHIC[coords], _DIPOLE[kind], inputs, epoch, model, out_of_range, backend, dtype, out)
     return Coordinates(*_points.returned(found, library, out))
 
 
@@ -450,27 +447,35 @@ def _to_geographic(
         "lat": _points.latitude(lat),
         "lon": _points.longitude(lon),
         **({"alt": _points.altitude(height, coords)} if r is None else {"r": _points.radius(r)}),
-        "dtype": _points.result_type(lat, lon, height if r is None else r),
     }
     source = (_RAY if r is None else _DIPOLE)[kind]
-    found = _convert(source, _GEOGRAPHIC[coords], inputs, epoch, model, out_of_range, backend, out)
+    dtype = _points.result_type(lat, lon, height if r is None else r)
+    found = _convert(source, _GEOGRAPHIC[coords], inputs, epoch, model, out_of_range, backend, dtype, out)
     return GeographicCoordinates(*_points.returned(found, library, out))
 
 
 def _convert(
     source: int, target: int, inputs: dict[str, Any], epoch: Any, model: Any, out_of_range: str, backend: str | None,
-    out: Any = None, xyz: bool = False,
-) -> Any:  # fmt: skip
-    """Return three arrays, or one with three values along its last axis."""
-    coefficients, epochs = _points.coefficients(epoch, model, out_of_range)
+    dtype: Any, out: Any = None,
+) -> list[NDArray[Any]]:  # fmt: skip
+    """Return latitude, longitude, and distance or altitude."""
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range)
     module = _dispatch.load("geomag", backend)
-    dtype = inputs.pop("dtype")
-    inputs["epoch"] = epochs
-    if xyz:
-        shape = _validate.broadcast_shape(**{name: array.shape for name, array in inputs.items()})
-        found: Any = np.empty((*shape, 3), dtype)
-        results = [found[..., axis] for axis in range(3)]
-    else:
-        found = results = _points.results_for(inputs, 3, dtype, out)
-    _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, _points.most(module))
+    results = _points.results_for(inputs, 3, dtype, out)
+    _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, module)
+    _points.close_longitudes(results[1])
+    return results
+
+
+def _to_xyz(
+    source: int, target: int, inputs: dict[str, Any], epoch: Any, model: Any, out_of_range: str, backend: str | None,
+    dtype: Any,
+) -> NDArray[Any]:  # fmt: skip
+    """Return cartesian positions (..., 3)."""
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range)
+    module = _dispatch.load("geomag", backend)
+    shape = _validate.broadcast_shape(**{name: array.shape for name, array in inputs.items()})
+    found = np.empty((*shape, 3), dtype)
+    results = [found[..., axis] for axis in range(3)]
+    _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, module)
     return found

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
 from ecgkern.geomag import _points
-from ecgkern.geomag._model import EARTH_RADIUS, RULES, table
+from ecgkern.geomag._earth import EARTH_RADIUS, ECCENTRICITY2
+from ecgkern.geomag._model import RULES, table
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +50,8 @@ class Poles(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Dipole:
     """The centred and the eccentric dipole at one epoch or an array of them; made by :meth:`Dipole.at`.
+
+    Its arrays are NumPy's.
 
     Attributes
     ----------
@@ -177,14 +180,16 @@ def poles(
     epoch, model, out_of_range
         As in :func:`geo_to_cd`.
     coords : {"geocentric", "geodetic"}, default "geocentric"
-        Kind of the latitudes returned; geodetic ones, as in the tables of the IGRF, are 0.03 to 0.15 degrees higher.
+        Kind of the latitudes returned; geodetic ones, as in the tables of the IGRF, are 0.03 to 0.15 degrees farther
+        from the equator.
 
     Returns
     -------
     Poles
         ``cd_north``, ``cd_south``, ``ed_axial_north``, ``ed_axial_south``, ``ed_dip_north``, ``ed_dip_south``, each
         with ``lat`` and ``lon`` in degrees of the shape of `epoch`, and ``eccentric_distance`` in km. Within 1e-11
-        degrees of the exact solutions.
+        degrees of the exact solutions. NaN where there is none or Newton's method does not find it, which happens to
+        coefficients of the caller with a dipole more than 0.4 a from the centre; that of the Earth is below 0.1 a.
 
     Raises
     ------
@@ -228,21 +233,25 @@ def poles(
 
 def _dip_pole(across: Floats, along: Floats, north: bool) -> Floats:
     """Return the angle from the axis, in radians, at which the field of the eccentric dipole is radial."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         angle = np.arcsin(across) if north else np.pi - np.arcsin(across)
-    for _ in range(_NEWTON_STEPS):
+        for _ in range(_NEWTON_STEPS):
+            s, c = np.sin(angle), np.cos(angle)
+            distance2 = 1 + across**2 + along**2 - 2 * (across * s + along * c)
+            sideways = along * s - across * c
+            value = s * distance2 + 3 * (c - along) * sideways
+            slope = c * distance2 + 2 * s * sideways - 3 * s * sideways + 3 * (c - along) * (along * c + across * s)
+            step = value / slope
+            angle = angle - step
         s, c = np.sin(angle), np.cos(angle)
-        distance2 = 1 + across**2 + along**2 - 2 * (across * s + along * c)
-        sideways = along * s - across * c
-        value = s * distance2 + 3 * (c - along) * sideways
-        slope = c * distance2 + 2 * s * sideways - 3 * s * sideways + 3 * (c - along) * (along * c + across * s)
-        angle = angle - value / slope
-    return angle
+        outward = c * distance2 - 3 * (c - along) * (1 - across * s - along * c)  # of the field, up to a factor
+        found = (np.abs(step) < 1e-9) & ((outward < 0) == north)
+    return np.where(found, angle, np.nan)
 
 
 def _pole(direction: Floats, coords: str = "geocentric") -> Pole:
     x, y, z = np.moveaxis(direction, -1, 0)
     horizontal = np.hypot(x, y)
     if coords == "geodetic":
-        horizontal = horizontal * (1 - _points.ECCENTRICITY2)
+        horizontal = horizontal * (1 - ECCENTRICITY2)
     return Pole(np.degrees(np.arctan2(z, horizontal))[()], _points.half_open(np.degrees(np.arctan2(y, x)))[()])

@@ -4,10 +4,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
 from ecgkern.geomag import _points
-from ecgkern.geomag._model import EARTH_RADIUS
+from ecgkern.geomag._earth import EARTH_RADIUS
+
+Floats = NDArray[np.float64]
 
 
 class Field(NamedTuple):
@@ -99,7 +102,8 @@ def dipole_field(
     module = _dispatch.load("geomag", backend)
     results = _points.results_for(inputs, len(Field._fields), _points.result_type(lat, lon, alt), out)
     kernel = partial(module.field, kind == "ed", coords == "geodetic", coefficients)
-    _points.evaluate(kernel, inputs, results, _points.most(module))
+    _points.evaluate(kernel, inputs, results, module)
+    _points.close_longitudes(results[Field._fields.index("declination")])
     return Field(*_points.returned(results, library, out))
 
 
@@ -134,13 +138,8 @@ def dip_latitude(inclination: Any) -> Any:
     40.8934
     """
     library = _dispatch.array_library(inclination=inclination)
-    given = _points.latitude(inclination, "inclination")
-    result = np.radians(given, out=_result(given.shape))
-    np.tan(result, out=result)
-    result *= 0.5
-    np.arctan(result, out=result)
-    np.degrees(result, out=result)
-    return _finished(result, library, inclination)
+    given = {"inclination": _points.latitude(inclination, "inclination")}
+    return _elementwise(_dip_latitude, given, _points.result_type(inclination), library)
 
 
 def l_shell(lat: Any, r: Any) -> Any:
@@ -176,16 +175,8 @@ def l_shell(lat: Any, r: Any) -> Any:
     6.832
     """
     library = _dispatch.array_library(lat=lat, r=r)
-    latitude, distance = _points.latitude(lat), _points.radius(r)
-    shape = _validate.broadcast_shape(lat=latitude.shape, r=distance.shape)
-    result = _result(shape)
-    np.radians(np.broadcast_to(latitude, shape), out=result)
-    np.cos(result, out=result)
-    np.square(result, out=result)
-    result *= EARTH_RADIUS
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        np.divide(distance, result, out=result)
-    return _finished(result, library, lat, r)
+    given = {"lat": _points.latitude(lat), "r": _points.radius(r)}
+    return _elementwise(_l_shell, given, _points.result_type(lat, r), library)
 
 
 def invariant_latitude(l: Any) -> Any:  # noqa: E741
@@ -215,20 +206,25 @@ def invariant_latitude(l: Any) -> Any:  # noqa: E741
     60.0
     """
     library = _dispatch.array_library(l=l)
-    given = _points._bounded(l, "l", 0.0, np.inf, "not negative")
-    # atan(sqrt(L - 1)) is the same angle and keeps its digits near L = 1.
-    result = _result(given.shape)
-    np.subtract(given, 1.0, out=result, casting="unsafe")
-    with np.errstate(invalid="ignore"):
-        np.sqrt(result, out=result)
-    np.arctan(result, out=result)
-    np.degrees(result, out=result)
-    return _finished(result, library, l)
+    given = {"l": _points.bounded(l, "l", 0.0, np.inf, "not negative")}
+    return _elementwise(_invariant_latitude, given, _points.result_type(l), library)
 
 
-def _result(shape: tuple[int, ...]) -> Any:
-    return np.empty(shape, np.float64)
+def _elementwise(formula: Any, inputs: dict[str, Any], dtype: Any, library: str) -> Any:
+    (result,) = _points.results_for(inputs, 1, dtype)
+    _points.evaluate(formula, inputs, [result], None, whole=False)
+    return _dispatch.scalar_or_array(result, library)
 
 
-def _finished(result: Any, library: str, *given: Any) -> Any:
-    return _dispatch.scalar_or_array(result.astype(_points.result_type(*given), copy=False), library)
+def _dip_latitude(inclination: Floats, result: Floats) -> None:
+    result[:] = np.degrees(np.arctan(0.5 * np.tan(np.radians(inclination))))
+
+
+def _l_shell(lat: Floats, r: Floats, result: Floats) -> None:
+    result[:] = r / (EARTH_RADIUS * np.cos(np.radians(lat)) ** 2)
+
+
+def _invariant_latitude(l: Floats, result: Floats) -> None:  # noqa: E741
+    with np.errstate(invalid="ignore"):  # L < 1
+        # atan(sqrt(L - 1)) is the same angle and keeps its digits near L = 1.
+        result[:] = np.degrees(np.arctan(np.sqrt(l - 1)))

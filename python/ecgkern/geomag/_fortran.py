@@ -52,8 +52,8 @@ def local_time(
 ) -> None:  # fmt: skip
     """Write the magnetic local time of positions at times."""
     _kernels.local_times(
-        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, time,
-        epoch, hours,
+        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, epoch,
+        time, hours,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def local_time_outer(
 ) -> None:  # fmt: skip
     """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
     _kernels.local_times_outer(
-        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), points_inner, lat, lon,
+        eccentric, surface, geodetic, algorithm, *_table(coefficients), points_inner, lat, lon,
         alt, time, hours.T,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from ecgkern import _dispatch, _validate
 
 Floats = NDArray[np.float64]
 
-EARTH_RADIUS = 6371.2  # km, the reference sphere of the coefficients
+_SMALLEST, _LARGEST = 1e-30, 1e30  # nT; squares and products stay within float64
 # What holds beyond the years of a model: 0 the line through the last two rows, 1 the last row, 2 NaN.
 RULES = {"raise": 0, "nan": 2, "clip": 1, "extrapolate": 0}
 NAMES = ("g10", "g11", "h11", "g20", "g21", "h21", "g22", "h22")
@@ -107,8 +107,9 @@ def interpolate(rows: Floats, first: float, step: float, rule: int, years: Float
 
 def _table(name: str, rows: tuple[tuple[float, ...], ...]) -> Table:
     values = np.array(rows, np.float64)
-    values.flags.writeable = False
-    return Table(name, values[:, 0], values[:, 1:])
+    years, coefficients = values[:, 0].copy(), values[:, 1:].copy()
+    years.flags.writeable = coefficients.flags.writeable = False
+    return Table(name, years, coefficients)
 
 
 TABLES = {
@@ -131,6 +132,10 @@ def table(model: Any) -> Table:
     values = _validate.real_array(_dispatch.to_numpy(model, "model"), "model", (1,))
     if values.size != 8:
         raise ValueError(f"model must hold the eight coefficients {', '.join(NAMES)} in nT, got {values.size}")
-    if not values[:3].any():
-        raise ValueError("model must have a dipole: g10, g11 and h11 are all 0")
+    dipole, largest = np.abs(values[:3]).max(), np.abs(values).max()
+    if not _SMALLEST <= dipole <= largest <= _LARGEST:
+        raise ValueError(
+            f"model must have a dipole, g10, g11 and h11, of {_SMALLEST:g} nT or more, and no coefficient beyond "
+            f"{_LARGEST:g} nT; got {values.tolist()}"
+        )
     return Table("custom", np.zeros(1), values[None])

@@ -13,8 +13,31 @@ from numpy.typing import NDArray
 
 from ecgkern import _threads
 from ecgkern._numba_math import jit_in_order
-from ecgkern.geomag._model import EARTH_RADIUS
-from ecgkern.geomag._points import BY_MICROSECONDS, BY_YEARS, ECCENTRICITY2, FIXED, WGS84_A, Coefficients
+from ecgkern.geomag._earth import (
+    AXIS_RATIO,
+    EARTH_RADIUS,
+    ECCENTRICITY2,
+    GEODETIC_STEPS,
+    NEAREST,
+    RAY_STEPS,
+    RAY_TOLERANCE,
+    WGS84_A,
+)
+from ecgkern.geomag._points import (
+    BY_MICROSECONDS,
+    BY_YEARS,
+    CD,
+    CD_RAY,
+    CD_XYZ,
+    ED,
+    ED_RAY,
+    ED_XYZ,
+    FIXED,
+    GEO_XYZ,
+    GEOCENTRIC,
+    GEODETIC,
+    Coefficients,
+)
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -26,19 +49,16 @@ _BLOCK = 256
 _C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(2, 10))
 _B0, _COS_COL, _SIN_COL, _COS_POLE, _SIN_POLE, _DX, _DY, _DZ = (row * _BLOCK for row in range(10, 18))
 _YEAR, _DAY, _PART, _LONGITUDE, _OBLIQUITY, _TURNED, _OF_POINT, _OF_SUN = (row * _BLOCK for row in range(18, 26))
+_LENGTH, _STEP = _OF_POINT, _OF_SUN  # of a ray
 _NORTH, _EAST, _DOWN, _HORIZONTAL = (row * _BLOCK for row in range(26, 30))
 _G10, _G11, _H11, _G20, _G21, _H21, _G22, _H22, _ROW, _WEIGHT = (row * _BLOCK for row in range(30, 40))
 _ROWS = 40 * _BLOCK
-_SIDE = 512  # of a tile of points by times
 
-_GEODETIC, _GEOCENTRIC, _GEO_XYZ, _CD, _CD_XYZ, _ED, _ED_XYZ, _CD_RAY, _ED_RAY = range(9)
-_AXIS_RATIO = float(np.sqrt(1 - ECCENTRICITY2))
-_GEODETIC_STEPS, _RAY_STEPS = 4, 3
-_NEAREST = 60.0  # km
 _RADIAN = 57.295779513082320877
 _SHIFTER = 6755399441055744.0  # 1.5 * 2**52
 _MISSING = np.iinfo(np.int64).min
 _NO_YEARS, _NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
+_NO_YEARS.flags.writeable = _NO_TIMES.flags.writeable = False  # as arguments are: Numba compiles anew for every kind
 
 
 # ---- what Python calls -----------------------------------------------------------------------------------------------
@@ -79,8 +99,8 @@ def local_time(
 ) -> None:  # fmt: skip
     """Write the magnetic local time of positions at times."""
     _run(
-        hours, _local_time, eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, time,
-        epoch, hours,
+        hours, _local_time, eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, epoch,
+        time, hours,
     )  # fmt: skip
 
 
@@ -89,13 +109,10 @@ def local_time_outer(
     lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats,
 ) -> None:  # fmt: skip
     """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
-    points, frames = np.empty((3, _SIDE)), np.empty((8, _SIDE))
+    points, frames = np.empty((3, lat.size)), np.empty((8, time.size))
     _place_points(geodetic, lat, lon, alt, points)
-    _place_frames(eccentric, surface, algorithm, *_table(coefficients), time, frames)
-    work = _outer_by_points if points_inner else _outer_by_times
-    _threads.run_ranges(
-        len(hours), _threads.threads_for(hours.size), lambda first, end: work(first, end, points, frames, hours)
-    )
+    _place_frames(eccentric, surface, algorithm, *_table(coefficients), _NO_YEARS, time, frames)
+    (_outer_by_points if points_inner else _outer_by_times)(points, frames, hours)
 
 
 def _run(result: Floats, kernel: Callable[..., None], *arguments: Any) -> None:
@@ -107,7 +124,9 @@ def _run(result: Floats, kernel: Callable[..., None], *arguments: Any) -> None:
 
 
 def _table(coefficients: Coefficients) -> tuple[Any, ...]:
-    return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, coefficients.rows
+    rows = coefficients.rows.view()
+    rows.flags.writeable = False
+    return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, rows
 
 
 def _epochs(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, Times]:
@@ -128,40 +147,40 @@ def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c,
         start = i * _BLOCK
         n = min(_BLOCK, p.size - start)
         _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
-        if source in (_GEO_XYZ, _CD_XYZ, _ED_XYZ):
+        if source in (GEO_XYZ, CD_XYZ, ED_XYZ):
             _take(n, start, a, w[_X:])
             _take(n, start, b, w[_Y:])
             _take(n, start, c, w[_Z:])
         else:
             _angles(n, start, a, b, w)
             _take(n, start, c, w[_C:])
-            if source == _GEODETIC:
+            if source == GEODETIC:
                 _on_ellipsoid(n, w)
             else:
-                ray = source in (_CD_RAY, _ED_RAY)
-                _on_sphere(n, EARTH_RADIUS if source == _GEOCENTRIC else 0.0, ray, w)
-        if source >= _CD:
+                ray = source in (CD_RAY, ED_RAY)
+                _on_sphere(n, EARTH_RADIUS if source == GEOCENTRIC else 0.0, ray, w)
+        if source >= CD:
             _turn_back(n, w)
-        if source in (_CD_RAY, _ED_RAY):
-            _meet(n, target == _GEODETIC, source == _ED_RAY, w)
-        if source in (_ED, _ED_XYZ):
+        if source in (CD_RAY, ED_RAY):
+            _meet(n, target == GEODETIC, source == ED_RAY, w)
+        if source in (ED, ED_XYZ):
             _move(n, 1.0, w)
-        if target in (_ED, _ED_XYZ):
+        if target in (ED, ED_XYZ):
             _move(n, -1.0, w)
-        if target >= _CD:
+        if target >= CD:
             _turn(n, w)
-        if target == _GEODETIC:
+        if target == GEODETIC:
             _to_geodetic(n, w, p[start:], q[start:], r[start:])
-        elif target in (_GEO_XYZ, _CD_XYZ, _ED_XYZ):
+        elif target in (GEO_XYZ, CD_XYZ, ED_XYZ):
             _put(n, w[_X:], p[start:])
             _put(n, w[_Y:], q[start:])
             _put(n, w[_Z:], r[start:])
         else:
             _to_sphere(n, w, p[start:], q[start:])
-            if source == _GEOCENTRIC and target == _CD:  # a rotation
+            if source == GEOCENTRIC and target == CD:  # a rotation
                 _to_radius(n, w, r[start:])
             else:
-                _to_length(n, EARTH_RADIUS if target == _GEOCENTRIC else 0.0, w, r[start:])
+                _to_length(n, EARTH_RADIUS if target == GEOCENTRIC else 0.0, w, r[start:])
 
 
 @jit_in_order
@@ -205,7 +224,7 @@ def _tilt(first, end, w, algorithm, by, rule, year, step, rows, years, micros, t
 
 @jit_in_order
 def _local_time(  # type: ignore[no-untyped-def]
-    first, end, w, eccentric, surface, geodetic, algorithm, by, rule, year, step, rows, lat, lon, alt, micros, years,
+    first, end, w, eccentric, surface, geodetic, algorithm, by, rule, year, step, rows, lat, lon, alt, years, micros,
     hours,
 ):  # fmt: skip
     _dipole_for_all(rows, w)
@@ -214,7 +233,7 @@ def _local_time(  # type: ignore[no-untyped-def]
         n = min(_BLOCK, hours.size - start)
         _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
         _positions(n, start, eccentric, geodetic, lat, lon, alt, w)
-        _longitude_of_point(n, w)
+        _dipole_longitude(n, w, w[_OF_POINT:])
         _longitude_of_sun(n, start, algorithm, eccentric and surface, micros, w)
         part = hours[start:]
         for j in range(n):
@@ -233,12 +252,12 @@ def _place_points(geodetic, lat, lon, alt, points):  # type: ignore[no-untyped-d
 
 
 @jit_in_order
-def _place_frames(eccentric, surface, algorithm, by, rule, year, step, rows, micros, frames):  # type: ignore[no-untyped-def]
+def _place_frames(eccentric, surface, algorithm, by, rule, year, step, rows, years, micros, frames):  # type: ignore[no-untyped-def]
     w = np.empty(_ROWS)
     _dipole_for_all(rows, w)
     for start in range(0, micros.size, _BLOCK):
         n = min(_BLOCK, micros.size - start)
-        _dipole_of_each(n, start, by, rule, year, step, rows, micros, micros, w)
+        _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
         _longitude_of_sun(n, start, algorithm, eccentric and surface, micros, w)
         for i in range(n):
             k = start + i
@@ -256,9 +275,9 @@ def _place_frames(eccentric, surface, algorithm, by, rule, year, step, rows, mic
 
 
 @jit_in_order
-def _outer_by_points(first, end, points, frames, hours):  # type: ignore[no-untyped-def]
+def _outer_by_points(points, frames, hours):  # type: ignore[no-untyped-def]
     x, y, z = points[0], points[1], points[2]
-    for j in range(first, end):
+    for j in range(hours.shape[0]):
         xx, xy, xz, yx, yy = frames[0, j], frames[1, j], frames[2, j], frames[3, j], frames[4, j]
         x0, y0, of_sun = frames[5, j], frames[6, j], frames[7, j]
         row = hours[j]
@@ -268,18 +287,18 @@ def _outer_by_points(first, end, points, frames, hours):  # type: ignore[no-unty
 
 
 @jit_in_order
-def _outer_by_times(first, end, points, frames, hours):  # type: ignore[no-untyped-def]
-    w = np.empty(2 * _SIDE)
+def _outer_by_times(points, frames, hours):  # type: ignore[no-untyped-def]
     n = hours.shape[1]
-    for j in range(first, end):
+    y_of, x_of = np.empty(n), np.empty(n)
+    for j in range(hours.shape[0]):
         x, y, z = points[0, j], points[1, j], points[2, j]
         for i in range(n):
-            w[i] = frames[3, i] * x + frames[4, i] * y - frames[6, i]
+            y_of[i] = frames[3, i] * x + frames[4, i] * y - frames[6, i]
         for i in range(n):
-            w[_SIDE + i] = frames[0, i] * x + frames[1, i] * y + frames[2, i] * z - frames[5, i]
+            x_of[i] = frames[0, i] * x + frames[1, i] * y + frames[2, i] * z - frames[5, i]
         row, of_sun = hours[j], frames[7]
         for i in range(n):
-            row[i] = _hours_from(_arc_tangent(w[i], w[_SIDE + i]) - of_sun[i])
+            row[i] = _hours_from(_arc_tangent(y_of[i], x_of[i]) - of_sun[i])
 
 
 # ---- angles in degrees -----------------------------------------------------------------------------------------------
@@ -481,15 +500,15 @@ def _to_geodetic(n, w, lat, lon, height):  # type: ignore[no-untyped-def]
 
 @numba.njit(inline="always")
 def _normal_and_height(across, z):  # type: ignore[no-untyped-def]
-    s, c = z, _AXIS_RATIO * across
+    s, c = z, AXIS_RATIO * across
     up, out = 0.0, 0.0
-    for _ in range(_GEODETIC_STEPS):
+    for _ in range(GEODETIC_STEPS):
         inverse = 1.0 / np.sqrt(s * s + c * c)
         s, c = s * inverse, c * inverse
-        up = z + (ECCENTRICITY2 / _AXIS_RATIO * WGS84_A) * s * s * s
+        up = z + (ECCENTRICITY2 / AXIS_RATIO * WGS84_A) * s * s * s
         out = across - (ECCENTRICITY2 * WGS84_A) * c * c * c
-        s, c = _AXIS_RATIO * up, out
-    inverse = 1.0 / np.sqrt(up * up + out * out if across * across + z * z >= _NEAREST * _NEAREST else -1.0)
+        s, c = AXIS_RATIO * up, out
+    inverse = 1.0 / np.sqrt(up * up + out * out if across * across + z * z >= NEAREST * NEAREST else -1.0)
     s, c = up * inverse, out * inverse
     return s, c, across * c + z * s - WGS84_A * np.sqrt(1.0 - ECCENTRICITY2 * s * s)
 
@@ -498,7 +517,7 @@ def _normal_and_height(across, z):  # type: ignore[no-untyped-def]
 def _meet(n, geodetic, eccentric, w):  # type: ignore[no-untyped-def]
     sense = 1.0 if eccentric else 0.0
     equatorial = WGS84_A if geodetic else EARTH_RADIUS
-    polar = WGS84_A * _AXIS_RATIO if geodetic else EARTH_RADIUS
+    polar = WGS84_A * AXIS_RATIO if geodetic else EARTH_RADIUS
     for i in range(n):
         dx, dy, dz = sense * w[_DX + i], sense * w[_DY + i], sense * w[_DZ + i]
         x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
@@ -508,25 +527,29 @@ def _meet(n, geodetic, eccentric, w):  # type: ignore[no-untyped-def]
         dw = wide * (dx * x + dy * y) + high * dz * z
         dd = wide * (dx * dx + dy * dy) + high * dz * dz
         t = (np.sqrt(dw * dw - ww * (dd - 1.0)) - dw) / ww
-        w[_TURNED + i] = t if t >= 0 else np.nan
+        w[_LENGTH + i] = t if t >= 0 else np.nan
     if geodetic:
-        for _ in range(_RAY_STEPS):
+        for _ in range(RAY_STEPS):
             _approach(n, sense, w)
+        for i in range(n):
+            w[_LENGTH + i] = w[_LENGTH + i] if abs(w[_STEP + i]) <= RAY_TOLERANCE else np.nan
     for i in range(n):
-        w[_X + i] = sense * w[_DX + i] + w[_TURNED + i] * w[_X + i]
-        w[_Y + i] = sense * w[_DY + i] + w[_TURNED + i] * w[_Y + i]
-        w[_Z + i] = sense * w[_DZ + i] + w[_TURNED + i] * w[_Z + i]
+        w[_X + i] = sense * w[_DX + i] + w[_LENGTH + i] * w[_X + i]
+        w[_Y + i] = sense * w[_DY + i] + w[_LENGTH + i] * w[_Y + i]
+        w[_Z + i] = sense * w[_DZ + i] + w[_LENGTH + i] * w[_Z + i]
 
 
 @jit_in_order
 def _approach(n, sense, w):  # type: ignore[no-untyped-def]
     for i in range(n):
-        x, y, z, t = w[_X + i], w[_Y + i], w[_Z + i], w[_TURNED + i]
+        x, y, z, t = w[_X + i], w[_Y + i], w[_Z + i], w[_LENGTH + i]
         px, py = sense * w[_DX + i] + t * x, sense * w[_DY + i] + t * y
         across = np.sqrt(px * px + py * py)
         s, c, height = _normal_and_height(across, sense * w[_DZ + i] + t * z)
         outward = (px * x + py * y) / across if across > 0 else np.sqrt(x * x + y * y)
-        w[_TURNED + i] = t + (w[_C + i] - height) / (outward * c + z * s)
+        step = (w[_C + i] - height) / (outward * c + z * s)
+        w[_LENGTH + i] = t + step
+        w[_STEP + i] = step
 
 
 @jit_in_order
@@ -747,14 +770,6 @@ def _add_wave(n, size, rate, phase, ahead, w):  # type: ignore[no-untyped-def]
 
 
 @jit_in_order
-def _longitude_of_point(n, w):  # type: ignore[no-untyped-def]
-    for i in range(n):
-        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
-        along, across = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
-        w[_OF_POINT + i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)
-
-
-@jit_in_order
 def _longitude_of_sun(n, start, algorithm, on_surface, micros, w):  # type: ignore[no-untyped-def]
     _direction_of_sun(n, start, algorithm, micros, w)
     if on_surface:
@@ -762,7 +777,12 @@ def _longitude_of_sun(n, start, algorithm, on_surface, micros, w):  # type: igno
             w[_X + i] = EARTH_RADIUS * w[_X + i] - w[_DX + i]
             w[_Y + i] = EARTH_RADIUS * w[_Y + i] - w[_DY + i]
             w[_Z + i] = EARTH_RADIUS * w[_Z + i] - w[_DZ + i]
+    _dipole_longitude(n, w, w[_OF_SUN:])
+
+
+@jit_in_order
+def _dipole_longitude(n, w, longitudes):  # type: ignore[no-untyped-def]
     for i in range(n):
         x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
         along, across = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
-        w[_OF_SUN + i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)
+        longitudes[i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)

@@ -10,8 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern.geomag._dipole import parameters
-from ecgkern.geomag._model import EARTH_RADIUS, interpolate
-from ecgkern.geomag._points import BY_YEARS, ECCENTRICITY2, FIXED, WGS84_A, Coefficients, half_open
+from ecgkern.geomag._earth import (
+    AXIS_RATIO,
+    EARTH_RADIUS,
+    ECCENTRICITY2,
+    GEODETIC_STEPS,
+    NEAREST,
+    RAY_STEPS,
+    RAY_TOLERANCE,
+    WGS84_A,
+)
+from ecgkern.geomag._model import interpolate
+from ecgkern.geomag._points import (
+    BY_YEARS,
+    CD,
+    CD_RAY,
+    ED,
+    ED_RAY,
+    ED_XYZ,
+    FIXED,
+    GEO_XYZ,
+    GEOCENTRIC,
+    GEODETIC,
+    Coefficients,
+    half_open,
+)
 from ecgkern.geomag._time import years_of
 
 Floats = NDArray[np.float64]
@@ -20,9 +43,6 @@ Vector = tuple[Any, ...]
 PIECE = 1024  # points at a time, so that all temporaries together stay below 1 MB
 
 _DAY = 86_400_000_000  # microseconds
-_GEODETIC_STEPS = 4
-_RAY_STEPS = 3
-_NEAREST = 60.0  # km from the centre of the Earth: geodetic coordinates end at 43 km
 
 
 def convert(
@@ -73,7 +93,7 @@ def tilt(
 ) -> None:
     """Write the tilt of the dipole."""
     _, rotation, _ = _dipole(coefficients, epoch if coefficients.by == BY_YEARS else time)
-    tilts[:] = np.degrees(np.arcsin(sum(s * m for s, m in zip(_sun(algorithm, time), rotation[2], strict=True))))
+    tilts[:], _, _ = _spherical(_turned(rotation, _sun(algorithm, time)))
 
 
 def local_time(
@@ -87,7 +107,7 @@ def local_time(
     if surface:
         sun = tuple(EARTH_RADIUS * component for component in sun)
     of_sun = _from_cartesian(_SPHERE[eccentric and surface], rotation, offset, sun)
-    hours[:] = _hours(position[1] - of_sun[1])
+    hours[:] = hours_from(position[1] - of_sun[1])
 
 
 def local_time_outer(
@@ -106,37 +126,40 @@ def local_time_outer(
 
 # ---- forms of a position ---------------------------------------------------------------------------------------------
 
-_GEODETIC, _GEOCENTRIC, _GEO_XYZ, _CD, _CD_XYZ, _ED, _ED_XYZ, _CD_RAY, _ED_RAY = range(9)
-_SPHERE = (_CD, _ED)
+_SPHERE = (CD, ED)
 
 
 def _to_cartesian(source: int, target: int, rotation: Any, offset: Vector, a: Floats, b: Floats, c: Floats) -> Vector:
-    if source in (_GEODETIC, _GEOCENTRIC):
-        return _geographic(source == _GEODETIC, a, b, c)
-    if source == _GEO_XYZ:
+    if source in (GEODETIC, GEOCENTRIC):
+        return _geographic(source == GEODETIC, a, b, c)
+    if source == GEO_XYZ:
         return a, b, c
-    spherical = source in (_CD, _ED)
-    ray = source in (_CD_RAY, _ED_RAY)
+    spherical = source in (CD, ED)
+    ray = source in (CD_RAY, ED_RAY)
     u = _sphere(a, b, c if spherical else np.ones(1)) if spherical or ray else (a, b, c)
     v = tuple(sum(rotation[i][j] * u[i] for i in range(3)) for j in range(3))
-    centre = offset if source in (_ED, _ED_XYZ, _ED_RAY) else (0.0, 0.0, 0.0)
+    centre = offset if source in (ED, ED_XYZ, ED_RAY) else (0.0, 0.0, 0.0)
     if ray:
-        return _surface(target == _GEODETIC, centre, v, c)
+        return _surface(target == GEODETIC, centre, v, c)
     return tuple(component + d for component, d in zip(v, centre, strict=True))
 
 
 def _from_cartesian(target: int, rotation: Any, offset: Vector, v: Vector) -> Vector:
-    if target == _GEODETIC:
+    if target == GEODETIC:
         return _geodetic(*v)
-    if target == _GEOCENTRIC:
+    if target == GEOCENTRIC:
         lat, lon, r = _spherical(v)
         return lat, lon, r - EARTH_RADIUS
-    if target == _GEO_XYZ:
+    if target == GEO_XYZ:
         return v
-    if target in (_ED, _ED_XYZ):
+    if target in (ED, ED_XYZ):
         v = tuple(component - d for component, d in zip(v, offset, strict=True))
-    u = tuple(sum(rotation[i][j] * v[j] for j in range(3)) for i in range(3))
-    return _spherical(u) if target in (_CD, _ED) else u
+    u = _turned(rotation, v)
+    return _spherical(u) if target in (CD, ED) else u
+
+
+def _turned(rotation: Any, v: Vector) -> Vector:
+    return tuple(sum(rotation[i][j] * v[j] for j in range(3)) for i in range(3))
 
 
 def _geographic(geodetic: bool, lat: Floats, lon: Floats, alt: Floats) -> Vector:
@@ -171,39 +194,42 @@ def _geodetic(x: Floats, y: Floats, z: Floats) -> Vector:
 
 def _normal_of(across: Floats, z: Floats) -> tuple[Floats, Floats]:
     """Return sine and cosine of the geodetic latitude; NaN near the centre, where there is none."""
-    axis_ratio = np.sqrt(1 - ECCENTRICITY2)
-    sine, cosine = z, axis_ratio * across
+    sine, cosine = z, AXIS_RATIO * across
     with np.errstate(divide="ignore", invalid="ignore"):
-        for _ in range(_GEODETIC_STEPS):
+        for _ in range(GEODETIC_STEPS):
             length = np.sqrt(sine * sine + cosine * cosine)
             sine, cosine = sine / length, cosine / length  # of the parametric latitude
-            up = z + ECCENTRICITY2 / axis_ratio * WGS84_A * sine**3
+            up = z + ECCENTRICITY2 / AXIS_RATIO * WGS84_A * sine**3
             out = across - ECCENTRICITY2 * WGS84_A * cosine**3
-            sine, cosine = axis_ratio * up, out
+            sine, cosine = AXIS_RATIO * up, out
         length = np.sqrt(up * up + out * out)
-        length = np.where(across * across + z * z >= _NEAREST**2, length, np.nan)
+        length = np.where(across * across + z * z >= NEAREST**2, length, np.nan)
         return up / length, out / length
 
 
 def _surface(geodetic: bool, centre: Any, u: Vector, alt: Floats) -> Vector:
     """Return where the ray from a centre in the direction u comes to an altitude."""
     wide = (WGS84_A if geodetic else EARTH_RADIUS) + alt
-    high = (WGS84_A * np.sqrt(1 - ECCENTRICITY2) if geodetic else EARTH_RADIUS) + alt
-    scale = (1 / wide, 1 / wide, 1 / high)  # to the unit sphere
+    high = (WGS84_A * AXIS_RATIO if geodetic else EARTH_RADIUS) + alt
+    with np.errstate(divide="ignore"):
+        scale = (1 / wide, 1 / wide, 1 / high)  # to the unit sphere
     d = [s * component for s, component in zip(scale, centre, strict=True)]
     w = [s * component for s, component in zip(scale, u, strict=True)]
     ww, dw, dd = (sum(i * j for i, j in zip(m, n, strict=True)) for m, n in ((w, w), (d, w), (d, d)))
     with np.errstate(invalid="ignore"):
         t = (np.sqrt(dw * dw - ww * (dd - 1)) - dw) / ww
         t = np.where(t >= 0, t, np.nan)
-    for _ in range(_RAY_STEPS if geodetic else 0):  # the surface of equal height is not quite an ellipsoid
+    for _ in range(RAY_STEPS if geodetic else 0):  # the surface of equal height is not quite an ellipsoid
         x, y, z = (component + t * direction for component, direction in zip(centre, u, strict=True))
         across = np.sqrt(x * x + y * y)
         sin_lat, cos_lat = _normal_of(across, z)
         height = across * cos_lat + z * sin_lat - WGS84_A * np.sqrt(1 - ECCENTRICITY2 * sin_lat * sin_lat)
         with np.errstate(divide="ignore", invalid="ignore"):
             outward = np.where(across > 0, (x * u[0] + y * u[1]) / across, np.sqrt(u[0] ** 2 + u[1] ** 2))
-        t = t + (alt - height) / (outward * cos_lat + u[2] * sin_lat)
+            step = (alt - height) / (outward * cos_lat + u[2] * sin_lat)
+        t = t + step
+    if geodetic:
+        t = np.where(np.abs(step) <= RAY_TOLERANCE, t, np.nan)
     return tuple(component + t * direction for component, direction in zip(centre, u, strict=True))
 
 
@@ -291,7 +317,7 @@ _GRENA5_WAVES = (
 )
 
 
-def _hours(difference: Floats) -> Floats:
+def hours_from(difference: Floats) -> Floats:
     """Return 12 + difference/15 in [0, 24)."""
     hours = np.mod(12 + difference / 15, 24)
     return np.where(hours >= 24, 0.0, hours)
@@ -312,5 +338,5 @@ def _sincos(degrees: Floats) -> tuple[Floats, Floats]:
 
 
 def _atan2(y: Floats, x: Floats) -> Floats:
-    result: Floats = np.degrees(np.arctan2(y, x))
+    result: Floats = np.degrees(np.arctan2(y + 0.0, x + 0.0))  # zeros without a sign
     return result

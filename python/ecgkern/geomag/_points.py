@@ -6,27 +6,30 @@ pass whole and without a copy; others piece by piece, so that a call needs its r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern import _dispatch, _validate
+from ecgkern import _dispatch, _threads, _validate
 from ecgkern.geomag import _time
-from ecgkern.geomag._model import EARTH_RADIUS, RULES, Table, table
+from ecgkern.geomag._earth import EARTH_RADIUS
+from ecgkern.geomag._model import RULES, Table, table
 
 Floats = NDArray[np.float64]
 Kernel = Callable[..., None]
 
 COORDS = ("geodetic", "geocentric")
 KINDS = ("cd", "ed")
-WGS84_A = 6378.137  # km
-ECCENTRICITY2 = (2 - 1 / 298.257223563) / 298.257223563  # of WGS84, squared
+# What three numbers of a position mean to the kernels: the same numbers in fortran/geomag_kernels.f90.
+GEODETIC, GEOCENTRIC, GEO_XYZ, CD, CD_XYZ, ED, ED_XYZ, CD_RAY, ED_RAY = range(9)
 
-PIECE = 4096  # values of each argument that are copied at a time
+_PIECE = 4096  # values of each argument that are copied at a time
 _LOWEST = {"geodetic": -6335.4, "geocentric": -EARTH_RADIUS}  # WGS84's smallest radius of curvature is 6335.4 km
+_CHECKED = 1 << 16  # values at a time, which stay in the second-level cache for the second look
 _LONGEST = 2.0**53  # degrees; beyond, float64 skips whole degrees
+_FARTHEST = 1e100  # km; squares stay within float64
+_FINITE = f"finite ({_FARTHEST:g} at most)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +69,7 @@ def epochs_of(epoch: Any, chosen: Table, out_of_range: str, name: str = "epoch")
             return None
         raise TypeError(f"{name} must be given for the model {chosen.name!r}: a decimal year, datetime or datetime64")
     epochs = _time.epochs(epoch, name)
-    if out_of_range == "raise":
-        _time.check_range(epochs, chosen, name)
+    _time.check_range(epochs, chosen, out_of_range, name)
     return epochs
 
 
@@ -86,45 +88,61 @@ def years_of(epochs: NDArray[Any]) -> Floats:
 
 def latitude(value: Any, name: str = "lat") -> NDArray[Any]:
     """Return degrees from -90 to 90, or NaN."""
-    return _bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees")
+    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees")
 
 
 def longitude(value: Any, name: str = "lon") -> NDArray[Any]:
     """Return finite degrees, or NaN."""
-    return _bounded(value, name, -_LONGEST, _LONGEST, "finite degrees")
+    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees")
 
 
 def altitude(value: Any, coords: str, name: str = "alt") -> NDArray[Any]:
     """Return km above the ellipsoid or the sphere, or NaN."""
     _validate.choice(coords, "coords", COORDS)
     low = _LOWEST[coords]
-    return _bounded(value, name, low, np.finfo(np.float64).max, f"finite and above the centre of the Earth ({low} km)")
+    return bounded(value, name, low, _FARTHEST, f"{_FINITE} and above the centre of the Earth ({low} km)")
 
 
 def radius(value: Any, name: str = "r") -> NDArray[Any]:
     """Return km from a centre, or NaN."""
-    return _bounded(value, name, 0.0, np.finfo(np.float64).max, "finite and not negative (km)")
+    return bounded(value, name, 0.0, _FARTHEST, f"{_FINITE} and not negative (km)")
 
 
 def cartesian(value: Any, name: str = "xyz") -> NDArray[Any]:
     """Return finite km (..., 3), or NaN."""
-    largest = np.finfo(np.float64).max
-    array = _bounded(value, name, -largest, largest, "finite (km)")
+    array = bounded(value, name, -_FARTHEST, _FARTHEST, f"{_FINITE}, in km")
     if not array.ndim or array.shape[-1] != 3:
         raise ValueError(f"{name} must have 3 values along its last axis, got shape {array.shape}")
     return array
 
 
-def _bounded(value: Any, name: str, low: float, high: float, what: str) -> NDArray[Any]:
+def bounded(value: Any, name: str, low: float, high: float, what: str) -> NDArray[Any]:
+    """Return real numbers from low to high, or NaN; `what` describes them."""
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
-    if array.dtype == np.float16:  # holds no more than 65504, which the bounds exceed
-        array = array.astype(np.float32)
-    if array.size and (np.fmin.reduce(array, axis=None) < low or np.fmax.reduce(array, axis=None) > high):
-        bad = (array < low) | (array > high)
+    smallest, largest = map(float, _extremes(array) if array.size else (low, high))
+    if smallest < low or largest > high:
+        values = array.astype(np.float64)
+        bad = (values < low) | (values > high)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), array.shape))
         where = f" at {list(index)}" if index else ""
         raise ValueError(f"{name} must be {what}, got {array[index]}{where} ({int(bad.sum())} such values)")
     return array
+
+
+def _extremes(array: NDArray[Any]) -> tuple[Any, Any]:
+    """Return the smallest and the largest value but NaN, looked for by all threads in a large array."""
+    n_pieces = -(-array.size // _CHECKED)
+    if n_pieces == 1 or not array.flags.c_contiguous:
+        return np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
+    flat, found = array.reshape(-1), np.empty((n_pieces, 2), array.dtype)
+
+    def look(first: int, end: int) -> None:
+        for i in range(first, end):
+            piece = flat[i * _CHECKED : (i + 1) * _CHECKED]
+            found[i] = np.fmin.reduce(piece), np.fmax.reduce(piece)
+
+    _threads.run_ranges(n_pieces, _threads.threads_for(array.size), look)
+    return np.fmin.reduce(found[:, 0]), np.fmax.reduce(found[:, 1])
 
 
 def library(**arguments: Any) -> str:
@@ -138,8 +156,33 @@ def _is_dates(value: Any) -> bool:
 
 def result_type(*values: Any) -> type[np.floating[Any]]:
     """Return float32 if all arrays are float32, else float64; numbers of Python take no part."""
-    kinds = {str(value.dtype).removeprefix("torch.") for value in values if hasattr(value, "dtype")}
-    return np.float32 if kinds == {"float32"} else np.float64
+    arrays = [value for value in values if not isinstance(value, int | float)]
+    return np.float32 if arrays and all(map(_is_single, arrays)) else np.float64
+
+
+def _is_single(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return str(dtype) == "torch.float32" or (isinstance(dtype, np.dtype) and dtype.newbyteorder("=") == np.float32)
+
+
+def close(values: NDArray[Any], outside: Callable[[NDArray[Any]], NDArray[np.bool_]], value: float) -> None:
+    """Put a value where rounding to float32 brought a half-open range to its open end."""
+    if values.dtype != np.float32:
+        return
+    flat = values.reshape(-1)
+    for first in range(0, flat.size, _CHECKED):
+        piece = flat[first : first + _CHECKED]
+        piece[outside(piece)] = value
+
+
+def close_longitudes(values: NDArray[Any]) -> None:
+    """Keep float32 longitudes in (-180, 180]."""
+    close(values, lambda degrees: degrees <= -180, 180.0)
+
+
+def close_hours(values: NDArray[Any]) -> None:
+    """Keep float32 hours in [0, 24)."""
+    close(values, lambda hours: hours >= 24, 0.0)
 
 
 def half_open(degrees: Floats) -> Floats:
@@ -151,21 +194,44 @@ def half_open(degrees: Floats) -> Floats:
 
 
 def evaluate(
-    kernel: Kernel, inputs: dict[str, NDArray[Any]], results: Sequence[NDArray[Any]], size: int | None
+    kernel: Kernel, inputs: dict[str, NDArray[Any]], results: Sequence[NDArray[Any]], module: Any, whole: bool = True
 ) -> None:
-    """Call ``kernel(*inputs, *results)`` on flat pieces of the broadcast inputs and of the results, which it writes.
+    """Call ``kernel(*inputs, *results)`` on the broadcast inputs, flat, and on the results, which it writes.
 
-    A piece has at most `size` values; with None, as many as can be had without a copy.
+    In one piece where that takes no copies, unless a backend of `module` or the kernel (not `whole`) works in pieces.
     """
     if not results[0].size:
         return
-    single = {i: one_value(array) for i, array in enumerate(inputs.values()) if array.size == 1}
+    single = {i: _one_value(array) for i, array in enumerate(inputs.values()) if array.size == 1}
     arrays = [array for array in inputs.values() if array.size != 1]
-    for piece in _pieces(arrays, results, size):
-        given, written = list(piece[: len(arrays)]), piece[len(arrays) :]
+    if not arrays:
+        results = [result.reshape(1) for result in results]
+
+    def call(given: Sequence[NDArray[Any]], written: Sequence[NDArray[Any]]) -> None:
+        arguments = list(given)
         for i, value in single.items():
-            given.insert(i, value)
-        kernel(*map(flat_type, given), *written)
+            arguments.insert(i, value)
+        kernel(*map(_argument, arguments), *written)
+
+    size = getattr(module, "PIECE", None)
+    shape = results[0].shape
+    if whole and not size and all(_is_flat(array, shape) for array in (*arrays, *results)):
+        call([array.reshape(-1) for array in arrays], [result.reshape(-1) for result in results])
+        return
+    n_threads = 1 if size else _threads.threads_for(results[0].size)  # the reference has one thread
+    size = size or _PIECE
+
+    def work(first: int, end: int) -> None:
+        for piece in _pieces(arrays, results, size, first * size, min(end * size, results[0].size)):
+            call(piece[: len(arrays)], piece[len(arrays) :])
+
+    _threads.run_ranges(-(-results[0].size // size), n_threads, work)
+
+
+def _is_flat(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    """Whether a kernel can take the array as it is."""
+    right = array.dtype in (np.float64, np.dtype("M8[us]")) and array.dtype.isnative
+    return right and array.shape == shape and array.flags.c_contiguous and array.flags.aligned
 
 
 def results_for(inputs: dict[str, NDArray[Any]], n: int, dtype: Any, out: Any = None) -> list[NDArray[Any]]:
@@ -179,6 +245,8 @@ def results_for(inputs: dict[str, NDArray[Any]], n: int, dtype: Any, out: Any = 
     names = [f"out[{i}]" if n > 1 else "out" for i in range(n)]
     results: list[NDArray[Any]] = []
     for name, array in zip(names, given, strict=True):
+        if array is None:
+            raise TypeError(f"{name} must be an array, got None")
         earlier = {f"out[{i}]": result for i, result in enumerate(results)}
         results.append(_validate.output(array, shape, np.dtype(dtype), {**inputs, **earlier}, name))
     return results
@@ -191,37 +259,32 @@ def returned(results: Sequence[NDArray[Any]], library: str, out: Any = None) -> 
     return [_dispatch.scalar_or_array(result, library) for result in results]
 
 
-def most(module: ModuleType) -> int | None:
-    """Return how many points a backend takes at a time; None for any number."""
-    return getattr(module, "PIECE", None)
-
-
-def one_value(array: NDArray[Any]) -> NDArray[Any]:
+def _one_value(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of one value as the kernels take it."""
     return array.reshape(1).astype("M8[us]" if array.dtype.kind == "M" else np.float64)
 
 
-def flat_type(piece: NDArray[Any]) -> NDArray[Any]:
-    """Return microseconds since 1970 as integers, and floats as they are."""
-    return piece.view(np.int64) if piece.dtype.kind == "M" else piece
+def _argument(piece: NDArray[Any]) -> NDArray[Any]:
+    """Return floats, or microseconds since 1970 as integers; read-only, so that Numba compiles for nothing else."""
+    view = piece.view(np.int64 if piece.dtype.kind == "M" else piece.dtype)
+    view.flags.writeable = False
+    return view
 
 
-def _pieces(arrays: Sequence[NDArray[Any]], results: Sequence[NDArray[Any]], size: int | None) -> Any:
-    """Yield flat, contiguous pieces of the broadcast arrays and of the results, which are written back."""
-    if not arrays:
-        arrays, results = [], [result.reshape(1) for result in results]
+def _pieces(arrays: Sequence[NDArray[Any]], results: Sequence[NDArray[Any]], size: int, first: int, end: int) -> Any:
+    """Yield flat, contiguous pieces, of the points from first to end, of the arrays and of the results."""
     kinds = ["M8[us]" if array.dtype.kind == "M" else np.float64 for array in arrays] + [np.float64] * len(results)
-    flags = ["external_loop", "buffered", *([] if size else ["grow_inner"])]
     read, write = ["readonly", "contig", "aligned", "nbo"], ["writeonly", "contig", "aligned", "nbo", "no_broadcast"]
     iterator: Any = np.nditer  # its type knows no "contig"
     with iterator(
         [*arrays, *results],
-        flags,
+        ["external_loop", "buffered", "ranged"],
         [read] * len(arrays) + [write] * len(results),
         kinds,
         order="C",
         casting="same_kind",
-        buffersize=size or PIECE,
+        buffersize=size,
     ) as pieces:
+        pieces.iterrange = first, end
         for piece in pieces:
             yield piece if isinstance(piece, tuple) else (piece,)

@@ -67,55 +67,57 @@ def _years_of(moments: NDArray[np.datetime64]) -> Floats:
 
 def times(value: Any, name: str) -> NDArray[np.datetime64]:
     """Return datetime64 of any unit."""
-    array = _moments(value, name)
-    if array is None:
-        raise TypeError(f"{name} must be datetime, datetime64 or an array of them, got {_kind(value)}")
+    array = _array(value, name)
+    if array.dtype.kind != "M":
+        if array.size:
+            raise TypeError(f"{name} must be datetime, datetime64 or an array of them, got {_kind(value)}")
+        array = array.astype("M8[us]")
     return array
 
 
 def epochs(value: Any, name: str) -> NDArray[Any]:
-    """Return float64 decimal years, or datetime64 of any unit."""
-    array = _moments(value, name)
-    if array is not None:
+    """Return decimal years, of any real type, or datetime64 of any unit."""
+    array = _array(value, name)
+    if array.dtype.kind == "M" or not array.size:
         return array
-    years = np.asarray(_dispatch.to_numpy(value, name))
-    if years.dtype.kind not in "fiu" and years.size:
+    if array.dtype.kind not in "fiu":
         raise TypeError(f"{name} must be decimal years, datetime, datetime64 or an array of them, got {_kind(value)}")
-    return np.asarray(years, np.float64)
+    return array
 
 
-def _moments(value: Any, name: str) -> NDArray[np.datetime64] | None:
-    """Return datetime64 if the value is made of dates and times."""
-    if isinstance(value, datetime.date):
-        return np.asarray(_to_datetime64(value, name))
-    if type(value).__module__.split(".")[0] in ("torch", "cupy"):
-        return None
+def _array(value: Any, name: str) -> NDArray[Any]:
+    """Return an array, with every kind of date and time as datetime64."""
+    zoned = getattr(value, "dt", value)  # of a pandas Series
+    if getattr(zoned, "tz", None) is not None and hasattr(zoned, "tz_convert"):
+        value = zoned.tz_convert(None)  # pandas' own way to UTC, of all of them at once
+    host = _dispatch.to_numpy(value, name)
     try:
-        array = np.asarray(value)
+        array = np.asarray(_to_datetime64(host, name) if isinstance(host, datetime.date) else host)
     except ValueError as error:
         raise ValueError(f"{name} must be rectangular: {error}") from None
     if array.dtype.kind == "M":
         return _within_int64(array, name)
-    if array.dtype.kind == "O" and array.size:
-        if not any(isinstance(member, datetime.date | np.datetime64) for member in array.flat):
-            return None
+    if array.dtype.kind == "O" and any(isinstance(member, datetime.date | np.datetime64) for member in array.flat):
         converted = np.empty(array.shape, "M8[us]")
         for index, member in np.ndenumerate(array):
-            place = f"{name}[{', '.join(map(str, index))}]" if index else name
-            converted[index] = _to_datetime64(member, place)
+            converted[index] = _to_datetime64(member, f"{name}[{', '.join(map(str, index))}]")
         return converted
-    return None
+    return array
 
 
 def _to_datetime64(value: Any, name: str) -> np.datetime64:
     if isinstance(value, np.datetime64):
+        _within_int64(np.asarray(value), name)
         return value
     if not isinstance(value, datetime.date):
         raise TypeError(f"{name} must be datetime or datetime64 like the others, got {type(value).__name__}")
     if value != value:  # pandas.NaT is a datetime that differs from itself
         return np.datetime64("NaT", "us")
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError(f"{name} must be a time that UTC can tell, got {value}") from None
     return np.datetime64(value.isoformat(), "us")
 
 
@@ -142,12 +144,16 @@ def _kind(value: Any) -> str:
     return f"dtype {dtype}" if dtype is not None else type(value).__name__
 
 
-def check_range(epoch: NDArray[Any], table: Table, name: str = "epoch") -> None:
-    """Raise if an epoch lies outside the years of the model."""
-    if table.fixed or not epoch.size:
+def check_range(epoch: NDArray[Any], table: Table, out_of_range: str, name: str = "epoch") -> None:
+    """Raise if an epoch is infinite, or lies outside the years of the model and should not."""
+    if not epoch.size:
+        return
+    extremes = np.array(_extremes(epoch))
+    if table.fixed or out_of_range != "raise":
+        if epoch.dtype.kind == "f" and np.isinf(extremes).any():
+            raise ValueError(f"{name} must be finite or NaN, got {extremes[np.isinf(extremes)][0]}")
         return
     first, last = table.years[0], table.years[-1]
-    extremes = np.array(_extremes(epoch))
     low, high = years_of(extremes) if epoch.dtype.kind == "M" else extremes
     if not (low < first or high > last):
         return
