@@ -14,7 +14,7 @@ module geomag
 
 contains
 
-    !> Positions of one form in another: python/ecgkern/geomag/_coordinates.py numbers the forms.
+    !> Positions of one form in another: python/ecgkern/geomag/_points.py numbers the forms.
     subroutine convert(n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads, source, to, by, rule, first, step, rows, &
             a, b, c, years, micros, p, q, r)
         !f2py threadsafe

@@ -390,7 +390,7 @@ module geomag_kernels
     real(f64), parameter :: nearest = 60  ! km from the centre of the Earth, for geodetic coordinates
     real(f64), parameter :: ray_tolerance = 1e-6_f64  ! km that the last step may change
 
-    ! What three numbers of a position are: python/ecgkern/geomag/_coordinates.py.
+    ! What three numbers of a position are: python/ecgkern/geomag/_points.py.
     integer, parameter :: geodetic = 0, geocentric = 1, geo_xyz = 2, cd = 3, cd_xyz = 4, ed = 5, ed_xyz = 6, &
         cd_ray = 7, ed_ray = 8
 

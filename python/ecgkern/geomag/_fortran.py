@@ -20,7 +20,7 @@ def convert(
     source: int, target: int, coefficients: Coefficients, a: Floats, b: Floats, c: Floats, epoch: NDArray[Any],
     p: Floats, q: Floats, r: Floats,
 ) -> None:  # fmt: skip
-    """Write positions of one form in another; `ecgkern.geomag._coordinates` numbers the forms."""
+    """Write positions of one form in another; `ecgkern.geomag._points` numbers the forms."""
     years, times = _epochs(coefficients, epoch)
     _kernels.convert(_threads_for(p), source, target, *_table(coefficients), a, b, c, years, times, p, q, r)
 

@@ -49,7 +49,7 @@ def convert(
     source: int, target: int, coefficients: Coefficients, a: Floats, b: Floats, c: Floats, epoch: NDArray[Any],
     p: Floats, q: Floats, r: Floats,
 ) -> None:  # fmt: skip
-    """Write positions of one form in another; `ecgkern.geomag._coordinates` numbers the forms."""
+    """Write positions of one form in another; `ecgkern.geomag._points` numbers the forms."""
     _, rotation, offset = _dipole(coefficients, epoch)
     v = _to_cartesian(source, target, rotation, offset, a, b, c)
     p[:], q[:], r[:] = _from_cartesian(target, rotation, offset, v)
