@@ -6,18 +6,16 @@
 # them (github.com/KasturiMurthy123/geomag_transformations), beside those of `ecgkern.geomag`.
 #
 # Run it with `python examples/geomag_1998_paper.py [PICTURE]`, or cell by cell in an editor that knows `# %%`.
-# It writes one picture, by default `geomag_1998_paper.png` where it is run.
+# It writes one picture, by default `geomag_1998_paper.png` where it is run. That map, the last cell, needs
+# `pip install "ecgkern[plot]"`.
 
 # %%
 import sys
 from pathlib import Path
 
-import cartopy.crs as ccrs
 import numpy as np
-from matplotlib.figure import Figure
 
 from ecgkern import geomag
-from ecgkern.geomag._command._coast import coastlines
 
 # In a notebook or an interactive Python the arguments are not ours.
 ours = sys.argv[1:] if not hasattr(sys, "ps1") else []
@@ -81,8 +79,8 @@ show("atan2(east, south), °", -174.97, np.degrees(np.arctan2(field.east, -field
 
 # %% [markdown]
 # ## Local times at Bengaluru
-# The toolkit computes for the moment at which it is run, and prints no date. 2025-10-07 fits all three of its times, to
-# the second.
+# The toolkit computes for the moment at which it is run, and prints no date. 2025-10-07 fits all three of its times,
+# within a second.
 # It puts the Sun of the eccentric dipole at the subsolar point on the surface. As a direction, which is that of the
 # definition by Cole and Simonow (Nature 199 (1963) 1279), it gives a time that is a constant of the station away from
 # the one of the centred dipole.
@@ -123,9 +121,16 @@ show("ED field vertical, south", [], poles.ed_dip_south)
 
 # %% [markdown]
 # ## The map
-# Latitude and longitude of both dipoles, where their lines meet the Earth: `ed_to_geo` with `alt=0`.
+# Latitude and longitude of both dipoles, where their lines meet the Earth: `ed_to_geo` with `alt=0`. The coasts are
+# where the picture of the Earth that comes with cartopy turns from blue to other colours; `ax.coastlines()` would draw
+# finer ones, and download them at first use.
 
 # %%
+import cartopy  # noqa: E402
+import cartopy.crs as ccrs  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.image import imread  # noqa: E402
+
 figure = Figure(figsize=(9, 5.6), layout="constrained")
 ax = figure.add_subplot(projection=ccrs.Mollweide())
 ax.set_global()
@@ -139,8 +144,13 @@ def draw(lon, lat, **style):
     return ax.plot(x, y, scalex=False, scaley=False, **style)
 
 
-for line in coastlines()[0]:  # ax.coastlines() would download them at first use
-    draw(*line.T, color="#555555", linewidth=0.5)
+earth = Path(cartopy.config["repo_data_dir"], "raster", "natural_earth", "50-natural-earth-1-downsampled.png")
+if earth.exists():
+    red, _, blue = imread(earth)[..., :3].transpose(2, 0, 1)
+    rows, columns = red.shape
+    lat, lon = 90 - 180 / rows * (np.arange(rows) + 0.5), -180 + 360 / columns * (np.arange(columns) + 0.5)
+    x, y, _ = ax.projection.transform_points(ccrs.PlateCarree(), *np.meshgrid(lon, lat)).transpose(2, 0, 1)
+    ax.contour(x, y, blue - red, [0.2], colors="#555555", linewidths=0.4)
 
 around, along = np.linspace(-180, 180, 1441), np.linspace(-90, 90, 721)
 dipoles = {"CD": (geomag.cd_to_geo, "#0072b2", "^"), "ED": (geomag.ed_to_geo, "#d55e00", "s")}

@@ -262,14 +262,19 @@ def test_a_header_alone(capsys, tmp_path):
         (["lat,lon,cd_lat", "1,2,3"], "has a column cd_lat already"),
         (["lat,lon", "1,2", "x,2"], ", line 3, column lat: 'x' is not a number"),
         (["lat,lon", "1,2", "1_0,2"], ", line 3, column lat: '1_0' is not a number"),
-        (["lat;lon", "1;2,5"], ", line 2, column lon: '2,5' is not a number"),
+        (["lat;lon", "1;2,5"], ", line 2, column lon: '2,5' is not a number; numbers have a point, not a comma"),
         (["lat,lon", "1,2,3"], ", line 2: 3 cells, the header has 2"),
         (["lat,lon", "1"], ", line 2: 1 cells, the header has 2"),
         (["lat,lon", "1,2", "", '"1,2'], "unexpected end of data"),
         (["lat,lon", "1,2", "91,2"], ", line 3: lat must be from -90 to 90 degrees, got 91.0"),
         (["lat,lon", "1,inf"], ", line 2: lon must be finite degrees, got inf"),
         (["lat,lon,alt", "1,2,-6400"], ", line 2: alt must be"),
-        (["lat,lon,epoch", "1,2,2020", "1,2,2020-13-01"], ", line 3, column epoch: '2020-13-01' is not a decimal year"),
+        (["lat,lon,epoch", "1,2,inf"], ", line 2, column epoch: 'inf' is not a year from 1 to 9999"),
+        (["lat,lon,epoch", "1,2,20250101"], ", line 2, column epoch: '20250101' is not a year from 1 to 9999"),
+        (
+            ["lat,lon,epoch", "1,2,2020", "1,2,2020-13-01"],
+            ", line 3, column epoch: '2020-13-01' is not a year from 1 to 9999",
+        ),
     ],
 )
 def test_files_that_cannot_be_used(capsys, tmp_path, lines, said):
@@ -293,20 +298,94 @@ def test_options_that_do_not_fit(capsys, tmp_path, stations):
     assert "lat must be from -90 to 90 degrees" in error_of(capsys, "field", "--at", 95, 2, "--epoch", 2000)
     assert "no column GLAT, which --columns names" in error_of(capsys, "field", stations, "--columns", "lat=GLAT")
     assert "no epoch: give --epoch" in error_of(capsys, "field", "--at", 1, 2)
-    assert "--out is where the rows" in error_of(
-        capsys, "field", "--at", 1, 2, "--out", tmp_path / "a", "--epoch", 2000
-    )
     assert "has no column time" in error_of(capsys, "mlt", plain)
     assert "no time: give --time" in error_of(capsys, "mlt", "--at", 1, 2)
     assert "No such file" in error_of(capsys, "transform", tmp_path / "none.csv")
     assert "cannot write" in error_of(capsys, "transform", stations, "--out", tmp_path / "none" / "a.csv")
-    for bad in (["--epoch", "soon"], ["--epoch", "nan"], ["--model", "1,2"], ["--digits", "-1"], ["--columns", "lat"]):
-        with pytest.raises(SystemExit, match="2"):
-            run("transform", plain, *bad)
-        assert f"argument {bad[0]}" in capsys.readouterr().err
+    assert "--sun surface is for the eccentric dipole" in error_of(capsys, "mlt", plain, "--sun", "surface")
+    assert "time must be from 1900.0" in error_of(capsys, "mlt", "--at", 1, 2, "--time", "1850-01-01")
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--epoch", "soon", "neither a year from 1 to 9999 nor a time"),
+        ("--epoch", "nan", "neither a year"),
+        ("--epoch", "inf", "neither a year"),
+        ("--epoch", "1e9", "neither a year"),
+        ("--model", "1,2", "is none of igrf14"),
+        ("--digits", "-1", "is not a whole number from 0 to 17"),
+        ("--digits", "two", "is not a whole number from 0 to 17"),
+        ("--alt", "high", "'high' is not a finite number"),
+        ("--out", "", "the name is empty"),
+        ("--columns", "lat", "is not of the form lat=NAME"),
+        ("--columns", "height=h", "'height' is none of lat, lon, alt, r, epoch, time, nor of the first four with geo_"),
+        ("--columns", "lat=A,lat=B", "lat is named more than once"),
+        ("--columns", "lat=a,lon=A", "a is named more than once"),
+        ("--time", "2025-10-07 25:00", "is not a time of ISO 8601"),
+    ],
+)
+def test_options_that_mean_nothing(capsys, option, text, said):
     with pytest.raises(SystemExit, match="2"):
-        run("mlt", "--at", 1, 2, "--time", "2025-10-07 25:00")
-    assert "is not a time of ISO 8601" in capsys.readouterr().err
+        run("mlt", "--at", 1, 2, "--out-of-range", "clip", option, text)
+    assert re.search(f"argument {option}: .*{re.escape(said)}", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("header", "options"),
+    [
+        ("lat,lon,h", ["--columns", "alt=h", "--alt", 100, "--epoch", 2000]),
+        ("lat,lon,y", ["--columns", "epoch=y", "--epoch", 2000]),
+        ("lat,lon,x", ["--columns", "cd_lat=x", "--epoch", 2000]),
+    ],
+)
+def test_columns_that_are_named_and_not_used(capsys, tmp_path, header, options):
+    file = write(tmp_path / "a.csv", header, "1,2,2000")
+    error = error_of(capsys, "transform", file, *options)
+    assert f"--columns names {options[1].partition('=')[0]}, which is not used" in error
+
+
+def test_coordinates_of_two_frames_are_not_mixed(capsys, tmp_path):
+    one = write(tmp_path / "a.csv", "ed_lat,lat,lon,r", "1,2,3,7000")
+    settings = ("--from", "ed", "--epoch", 2000)
+    assert "has no column ed_lon" in error_of(capsys, "transform", one, *settings)
+    chosen = table_of(capsys, "transform", one, *settings, "--columns", "lat=lat")
+    back = geomag.geo_to_ed(*(column(chosen, f"geo_{name}") for name in ("lat", "lon", "alt")), epoch=2000)
+    np.testing.assert_allclose(np.ravel(back), [2, 3, 7000], atol=1e-8)
+    both = write(tmp_path / "b.csv", "lat,lon,r,ed_lat,ed_lon", "1,2,6500,3,4")
+    assert "say --columns ed_r=r" in error_of(capsys, "transform", both, *settings)
+    assert table_of(capsys, "transform", both, *settings, "--columns", "ed_r=r")[0]["geo_lat"]
+
+
+def test_a_column_that_may_be_the_height_is_told_of(capsys, tmp_path):
+    for name, told in (("Height (km)", True), ("alt_km", True), ("h", True), ("hour", False), ("alt", False)):
+        assert run("field", write(tmp_path / "a.csv", f"lat,lon,{name}", "1,2,3"), "--epoch", 2000) == 0
+        error = capsys.readouterr().err
+        assert ("has no column alt: height 0" in error) == told, name
+    assert run("field", tmp_path / "a.csv", "--epoch", 2000, "--alt", 5) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_text_is_named_so(capsys, tmp_path):
+    text = "lat,lon\n1,2\n"
+    for content in (text.encode("utf-16"), b"\x1f\x8b\x08\x00\n" + text.encode()):
+        (tmp_path / "a.csv").write_bytes(content)
+        assert "a.csv is not a UTF-8 text" in error_of(capsys, "transform", tmp_path / "a.csv", "--epoch", 2000)
+
+
+def test_errors_of_the_library_are_told_in_the_words_of_the_command(capsys, tmp_path):
+    wrong = {"lat": "91", "lon": "inf", "alt": "-9000", "epoch": "1850", "r": "-1"}
+    for name, cell in wrong.items():
+        cells = {"lat": "1", "lon": "2", "epoch": "2000"} | {name: cell}
+        file = write(tmp_path / "a.csv", ",".join(cells), ",".join(cells.values()))
+        error = error_of(capsys, "transform", file, *(["--from", "ed"] if name == "r" else []))
+        assert f"line 2: {name} must be" in error
+        assert not re.search(r'[\["=]|such values', error.replace(str(tmp_path), "")), error
+
+
+def test_an_error_in_the_first_rows_leaves_the_output_empty(capfd, tmp_path):
+    assert run("transform", write(tmp_path / "a.csv", "lat,lon", "95,2"), "--epoch", 2000) == 2
+    assert capfd.readouterr().out == ""
 
 
 # --- pipes, size, interruption ---------------------------------------------------------------------------------------
@@ -369,19 +448,71 @@ def test_a_file_can_be_written_over_itself(stations):
     np.testing.assert_allclose(column(rows_of(stations.read_text()), "cd_lon")[0], COORDINATES[0][5], atol=2e-8)
 
 
-def test_ctrl_c_leaves_no_half_file(tmp_path):
-    process = start("transform", "-", "--out", tmp_path / "out.csv", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+def wait_for_rows(process, folder):
+    """Give it more rows than it computes at once; return when it has written some of them."""
     process.stdin.write("".join(line + "\n" for line in many_rows(30_000)).encode())
     process.stdin.flush()
     until = time.monotonic() + 30
-    while not any(path.stat().st_size for path in tmp_path.iterdir()) and time.monotonic() < until:
+    while not any(path.stat().st_size for path in folder.iterdir()) and time.monotonic() < until:
         time.sleep(0.02)
+
+
+def test_ctrl_c_leaves_no_half_file(tmp_path):
+    process = start("transform", "-", "--out", tmp_path / "out.csv", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_rows(process, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f".out.csv.{process.pid}.part"]
     process.send_signal(signal.SIGINT)
     error = process.communicate()[1].decode()
     assert process.returncode == 130
     assert error == "ecgkern geomag transform: interrupted; no file was left half written\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_leave_no_half_file(tmp_path, number):
+    process = start("transform", "-", "--out", tmp_path / "out.csv", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_rows(process, tmp_path)
+    process.send_signal(number)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_without_a_file(tmp_path):
+    with (tmp_path / "rows.csv").open("wb") as file:
+        process = start("transform", "-", stdin=subprocess.PIPE, stdout=file, stderr=subprocess.PIPE)
+    wait_for_rows(process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == b"ecgkern geomag transform: interrupted\n"
+    assert process.returncode == 130
+
+
+def test_the_file_that_is_replaced_keeps_its_mode(tmp_path, stations):
+    out = write(tmp_path / "out.csv", "old")
+    for mode in (0o640, 0o604):
+        out.chmod(mode)
+        assert run("transform", stations, "--out", out) == 0
+        assert stat.S_IMODE(out.stat().st_mode) == mode
+    assert len(rows_of(out.read_text())) == 4
+
+
+def test_closed_streams_and_terminals_of_other_encodings(tmp_path, stations):
+    def shell(command, **environment):
+        ecgkern = (
+            f'{shlex.quote(sys.executable)} -c "import sys; from ecgkern.cli import main; sys.exit(main())" geomag'
+        )
+        options = {"shell": True, "capture_output": True, "env": os.environ | environment, "check": False}
+        return subprocess.run(f"{ecgkern} {command}", **options)
+
+    closed = shell("transform - --epoch 2000 <&-")
+    assert (closed.returncode, closed.stderr) == (2, b"ecgkern geomag transform: the standard input is closed\n")
+    for command in (f"transform {stations}", "poles --epoch 2000", "field --at 1 2 --epoch 2000"):
+        closed = shell(f"{command} >&-")
+        assert closed.returncode == 2
+        assert b"the standard output is closed; --out names a file\n" in closed.stderr
+    assert shell(f"transform {stations} --out {tmp_path / 'out.csv'} >&-").returncode == 0
+    for command in ("transform --at 1 2 --epoch 2000", "poles --epoch 2000"):
+        assert "°" in shell(command, PYTHONIOENCODING="ascii").stdout.decode("utf-8")
 
 
 def test_pipes_are_written_to_and_not_replaced(tmp_path, stations):
@@ -524,7 +655,45 @@ def test_poles_as_tables(capsys):
     assert "514.873 km" in capsys.readouterr().out
 
 
+def test_headings_name_the_epoch_that_was_used(capsys):
+    def heading(*arguments):
+        assert run(*arguments) == 0
+        return capsys.readouterr().out.splitlines()
+
+    beyond = ("poles", "--epoch", 2050, "--out-of-range")
+    assert heading(*beyond, "clip")[0] == "IGRF-14, epoch 2030.0 (2050.0 clipped)"
+    assert heading(*beyond, "extrapolate")[0] == "IGRF-14, epoch 2050.0, outside the model"
+    outside = heading(*beyond, "nan")
+    assert outside[0] == "IGRF-14, epoch 2050.0, outside the model"
+    assert "nan" not in "".join(outside)
+    assert outside[4].split()[-2:] == ["none", "none"]
+    several = heading("poles", "--from", 2020, "--to", 2040, "--step", 10, "--out-of-range", "nan")
+    assert several[0] == "IGRF-14; epochs beyond 1900.0 to 2030.0: none"
+    assert set(several[-1].split()) == {"2040", "none"}
+    assert heading("poles", "--from", 2020, "--to", 2030)[0] == "IGRF-14"
+    fixed = ("--model", "igrf1990-ramana", "--epoch", 2025)
+    assert heading("poles", *fixed)[0] == "IGRF 1990, provisional (Ramana et al. 1998)"
+    assert heading("transform", "--at", 1, 2, *fixed)[1] == "IGRF 1990, provisional (Ramana et al. 1998)"
+    assert rows_of("\n".join(heading("poles", *fixed, "--csv")))[0]["epoch"] == ""
+    for arguments, title in (
+        (("--epoch", "2050", "--out-of-range", "clip"), "IGRF-14, epoch 2030.0 (2050.0 clipped)"),
+        (("--model=-30000,0,0,0,0,0,0,0",), "eight coefficients of your own"),
+    ):
+        figure = _map.field(parse("map", *arguments), [])
+        assert figure.get_suptitle().splitlines()[1] == title
+
+
+def test_times_are_shown_as_they_were_given(capsys):
+    for text in ("2025-10-07T08:50:18.900000", "2025-10-07T08:50:18"):
+        assert run("mlt", "--at", 1, 2, "--time", text) == 0
+        assert f"\n{text} UTC\n" in capsys.readouterr().out
+
+
 def test_poles_that_cannot_be_listed(capsys):
+    assert "--step goes with --from and --to" in error_of(capsys, "poles", "--epoch", 2000, "--step", 3)
+    assert "the same at every epoch" in error_of(
+        capsys, "poles", "--from", 1900, "--to", 2000, "--model", "igrf1990-ramana"
+    )
     assert "no epoch" in error_of(capsys, "poles")
     assert "go together" in error_of(capsys, "poles", "--from", 1900)
     assert "not both" in error_of(capsys, "poles", "--from", 1900, "--to", 2000, "--epoch", 1950)
@@ -571,6 +740,19 @@ def test_one_point(capsys):
     assert re.search(r"centred dipole +14:21:41", text)
     assert re.search(r"Sun as a direction +14:04:4", text)
     assert re.search(r"Sun on the surface +14:22:26", text)
+
+
+def test_a_point_can_be_written_to_a_file(capsys, tmp_path):
+    assert run("field", "--at", 1, 2, "--epoch", 2000) == 0
+    assert run("field", "--at", 1, 2, "--epoch", 2000, "--out", tmp_path / "a.txt") == 0
+    assert (tmp_path / "a.txt").read_text("utf-8") == capsys.readouterr().out
+
+
+def test_l_near_a_pole_and_large_heights_are_readable(capsys):
+    assert run("field", "--at", 90, 0, 1234567.5, "--model=-30000,0,0,0,0,0,0,0", "--kind", "cd") == 0
+    text = capsys.readouterr().out
+    assert "1234567.5 km above" in text
+    assert re.search(r"L shell .* \d\.\d+e\+\d\d\n", text)
 
 
 def test_own_coefficients(capsys):
@@ -709,9 +891,48 @@ def test_maps_that_cannot_be_drawn(capsys, tmp_path, stations):
         capsys, "map", "--epoch", 1850, "--out-of-range", "nan", "--out", tmp_path / "a"
     )
     assert "cannot write to the folder" in error_of(capsys, "map", "--out", stations)
+    for alt in (-7000, -6000):  # km: below the centre of the Earth, and above it but below the eccentric dipole
+        assert re.search("alt must be|no map encloses", error_of(capsys, "map", "--alt", alt, "--out", tmp_path / "a"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_drift_of_another_model_does_not_stay(capsys, cartopy_folders):
+    out = cartopy_folders / "maps"
+    out.mkdir()
+    (out / "drift.png").write_bytes(b"of another model")
+    assert run("map", "--model", "igrf1990-ramana", "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["field.png", "grids.png"]
+
+
+def test_maps_far_away_and_of_an_axial_dipole():
+    figure = _map.field(parse("map", "--alt", "1000000"), [])
+    assert figure.get_suptitle().startswith("Field of the eccentric dipole 1000000 km above")
+    assert "Strength F, nT" in {ax.get_title() for ax in figure.axes}
+    for ax in _map.grids(parse("map", "--model=-30000,0,0,0,0,0,0,0"), []).axes:
+        assert "180°" not in {text.get_text() for text in ax.texts}  # the edge of the map
+        marks = [line for line in ax.lines if line.get_marker() in _map.MARKERS.values()]
+        assert len(marks) >= 2
+        assert not any(mark.get_clip_on() for mark in marks)
+
+
+def test_years_of_the_drift_do_not_overlap():
+    figure = _map.drift(parse("map"), [])
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        boxes = [text.get_window_extent() for text in ax.texts if re.fullmatch(r"\d{4}", text.get_text())]
+        assert len(boxes) > 6
+        assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+        predicted = [line for line in ax.lines if line.get_linestyle() == ":"]
+        assert len(predicted) == 3
 
 
 # --- example and documentation ---------------------------------------------------------------------------------------
+
+
+def test_help_says_how_a_point_is_given(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run("mlt", "--help")
+    assert "[--at LAT LON [KM]]" in capsys.readouterr().out
 
 
 def test_the_example_reproduces_the_published_numbers(tmp_path):

@@ -6,7 +6,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,9 +32,18 @@ def write_report(folder: Path, pictures: Mapping[str, bytes], numbers: Mapping[s
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file at once: readers see the old one or the new one, and an interruption leaves the old."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside `path` that takes its place, and its permissions, unless something goes wrong."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        yield part
+        if path.exists():
+            shutil.copymode(path, part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

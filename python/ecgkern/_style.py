@@ -30,7 +30,9 @@ _STYLE = {
 }
 
 
-def draw_all(drawings: Mapping[str, Callable[[], Any]], advance: Callable[[int, int], None]) -> dict[str, bytes]:
+def draw_all(
+    drawings: Mapping[str, Callable[[], Any]], advance: Callable[[int, int], None] = lambda *_: None
+) -> dict[str, bytes]:
     """Draw every figure; return PNG files by name."""
     pictures = {}
     with matplotlib.rc_context(_STYLE):

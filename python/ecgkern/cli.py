@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         status = int(_module(parsed.command).run(parsed))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by the caller
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print("ecgkern: interrupted", file=sys.stderr)

@@ -10,16 +10,15 @@ import cartopy.crs as ccrs
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from numpy.typing import NDArray
 
 from ecgkern.geomag._command._coast import Line
-
-Floats = NDArray[np.float64]
+from ecgkern.geomag._model import Floats
 
 # Colours of Okabe and Ito, which colour-blind eyes tell apart.
 BLUE, VERMILLION, GREEN = "#0072b2", "#d55e00", "#009e73"
 BLACK, GREY, FAINT = "#222222", "#666666", "#d0d0d0"
 EDGE = 180 - 1e-6  # degrees of longitude, where the map ends; 180 itself may be on either side
+_LAST_LABEL = 176  # degrees of longitude; beyond, half of a label would lie outside the map
 
 _PLAIN = ccrs.PlateCarree()
 _RIM = [withStroke(linewidth=2.5, foreground="white")]
@@ -72,7 +71,9 @@ def degrees(value: float, letters: str) -> str:
 
 
 def label(ax: Any, lon: float, lat: float, text: str, colour: str) -> None:
-    """Write on a line, with a white rim."""
+    """Write on a line, with a white rim, unless that is at the edge of the map."""
+    if abs(lon) > _LAST_LABEL and isinstance(ax.projection, ccrs.Robinson):
+        return
     x, y = project(ax.projection, lon, lat)
     ax.text(x, y, text, color=colour, fontsize=7, ha="center", va="center", path_effects=_RIM, zorder=5)
 
@@ -89,6 +90,7 @@ def outside(ax: Any, at: tuple[Floats, Floats], text: str, colour: str, *, right
         fontsize=8,
         color=colour,
         annotation_clip=False,
+        path_effects=_RIM,
         zorder=6,
         arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4},
     )

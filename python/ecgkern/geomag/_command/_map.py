@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,40 +15,55 @@ from matplotlib.ticker import MaxNLocator
 from ecgkern import _page, _style, geomag
 from ecgkern.geomag._command import _globe
 from ecgkern.geomag._command._coast import Line, coastlines
-from ecgkern.geomag._command._csv import CommandError
-from ecgkern.geomag._command._globe import BLACK, BLUE, GREEN, GREY, VERMILLION, Floats
-from ecgkern.geomag._command._options import dipole_settings, geographic_place, model_name, when
-from ecgkern.geomag._model import TABLES
+from ecgkern.geomag._command._csv import CommandError, open_output
+from ecgkern.geomag._command._globe import BLACK, BLUE, GREEN, GREY, VERMILLION
+from ecgkern.geomag._command._options import (
+    FRAMES,
+    dipole_settings,
+    geographic_place,
+    is_fixed,
+    model_name,
+    note,
+    plain,
+    when,
+)
+from ecgkern.geomag._model import TABLES, Floats
+from ecgkern.geomag._points import KINDS
 
-DIPOLES = {"cd": "centred dipole", "ed": "eccentric dipole"}
 COLOURS = {"cd": BLUE, "ed": VERMILLION, "ed_axial": VERMILLION, "ed_dip": GREEN}
 MARKERS = {"cd": "^", "ed_axial": "s", "ed_dip": "D"}
 POLE_NAMES = {"cd": "CD axis", "ed_axial": "ED axis", "ed_dip": "ED field vertical"}
 VERTICAL = {"cd": "cd", "ed": "ed_dip"}  # the poles where the field of the dipole is vertical
 
 _LATITUDES_AT = -28.0  # geographic longitude where latitudes and levels are labelled: the Atlantic
+_BETWEEN = 0.06  # two maps, in heights of one: the names of poles below the upper and above the lower
 _LONGITUDES_AT = -10.0  # dipole latitude where longitudes are labelled: between two lines
-_MICROTESLA = 1e-3  # of a nT
 
 
 def draw(args: argparse.Namespace) -> None:
     """Run ``ecgkern geomag map``."""
     if not np.isfinite(geomag.Dipole.at(args.epoch, **dipole_settings(args)).b0):
         raise CommandError("the model has no field at this --epoch")
+    around, along = np.meshgrid(np.linspace(-180, 180, 37), np.linspace(-90, 90, 19))
+    if not all(np.isfinite(_on_earth(kind, along, around, args)).all() for kind in KINDS):
+        raise CommandError(f"--alt {plain(args.alt)} is so deep that no map encloses the dipole")
     folder = Path(args.out).expanduser()
     _page.make_writable(folder)
-    coast, note = coastlines()
-    if note:
-        print(f"ecgkern geomag map: {note}", file=sys.stderr)
+    coast, hint = coastlines()
+    if hint:
+        note(args, hint)
     drawings: dict[str, Callable[[], Figure]] = {
         "grids.png": functools.partial(grids, args, coast),
         "field.png": functools.partial(field, args, coast),
     }
-    if isinstance(args.model, str) and not TABLES[args.model].fixed:  # else nothing drifts
+    if is_fixed(args.model):  # nothing drifts, and the picture of another model would mislead
+        (folder / "drift.png").unlink(missing_ok=True)
+    else:
         drawings["drift.png"] = functools.partial(drift, args, coast)
-    for name, content in _style.draw_all(drawings, lambda *_: None).items():
-        _page.write_whole(folder / name, content)
-        print(folder / name)
+    with open_output("-") as names:
+        for name, content in _style.draw_all(drawings).items():
+            _page.write_whole(folder / name, content)
+            names.write(f"{folder / name}\n")
 
 
 # --- grids ----------------------------------------------------------------------------------------
@@ -58,9 +72,9 @@ def draw(args: argparse.Namespace) -> None:
 def grids(args: argparse.Namespace, coast: Sequence[Line]) -> Figure:
     """Latitude and longitude of both dipoles where their lines meet the ground, a map for each."""
     figure = _figure(f"Dipole coordinates {_height(args)}", when(args), 9.2)
-    for place, (kind, name) in enumerate(DIPOLES.items(), start=1):
+    for place, kind in enumerate(KINDS, start=1):
         ax = _globe.world(figure, (2, 1, place), coast, GREY)
-        ax.set_title(f"Latitude and longitude of the {name}", loc="center")
+        ax.set_title(f"Latitude and longitude of the {FRAMES[kind]}", loc="center")
         _draw_grid(ax, kind, args)
         _mark_poles(ax, [pole for pole in MARKERS if pole.startswith(kind)], args)
     return figure
@@ -109,7 +123,8 @@ def _mark_poles(ax: Any, kinds: Sequence[str], args: argparse.Namespace) -> None
             here = {kind: pole for kind, pole in poles.items() if (pole.lon > 0) == right}
             for row, (kind, pole) in enumerate(here.items()):
                 x, y = _globe.project(ax.projection, pole.lon, pole.lat)
-                ax.plot(x, y, MARKERS[kind], color=COLOURS[kind], markersize=7, markeredgecolor="white", zorder=6)
+                style = {"color": COLOURS[kind], "markersize": 7, "markeredgecolor": "white", "zorder": 6}
+                ax.plot(x, y, MARKERS[kind], clip_on=False, **style)
                 text = f"{POLE_NAMES[kind]}, {side}\n{geographic_place(pole.lat, pole.lon, 2)}"
                 _globe.outside(ax, (x, y), text, COLOURS[kind], right=right, height=corner + step * row)
 
@@ -119,15 +134,16 @@ def _mark_poles(ax: Any, kinds: Sequence[str], args: argparse.Namespace) -> None
 
 def field(args: argparse.Namespace, coast: Sequence[Line]) -> Figure:
     """Strength and inclination of the field of one dipole."""
-    figure = _figure(f"Field of the {DIPOLES[args.kind]} {_height(args)}", when(args), 8.6)
+    figure = _figure(f"Field of the {FRAMES[args.kind]} {_height(args)}", when(args), 8.6)
     lat, lon = np.meshgrid(np.linspace(-90, 90, 181), np.linspace(-_globe.EDGE, _globe.EDGE, 361), indexing="ij")
     settings = dipole_settings(args) | {"kind": args.kind, "backend": args.backend}
     found = geomag.dipole_field(lat, lon, args.alt, epoch=args.epoch, **settings)
-    strength = found.total * _MICROTESLA
+    unit, scale = ("µT", 1e-3) if found.total.max() >= 1000 else ("nT", 1.0)
+    strength = found.total * scale
     levels = np.asarray(MaxNLocator(nbins=10, steps=[1, 2, 5, 10]).tick_values(strength.min(), strength.max()))
     angles = np.arange(-90.0, 91.0, 10.0)
     panels: tuple[tuple[str, Floats, Floats, Floats, str], ...] = (
-        ("Strength F, µT", strength, levels, levels, "viridis"),
+        (f"Strength F, {unit}", strength, levels, levels, "viridis"),
         ("Inclination I, °, positive where the field points down", found.inclination, angles, angles[1::2], "PuOr"),
     )
     for place, (title, values, shown, labelled, colours) in enumerate(panels, start=1):
@@ -137,7 +153,7 @@ def field(args: argparse.Namespace, coast: Sequence[Line]) -> Figure:
         filled = ax.contourf(x, y, values, shown, cmap=colours, zorder=0)
         widths = np.where(shown == 0, 1.8, 0.5)
         ax.contour(x, y, values, shown, colors=BLACK, linewidths=widths, linestyles="solid", zorder=2)
-        _label_levels(ax, lat, lon, values, np.append(labelled, 0.0))
+        _label_levels(ax, lat, lon, values, labelled)
         figure.colorbar(filled, ax=ax, shrink=0.85, pad=0.02, aspect=28)
         _mark_poles(ax, [VERTICAL[args.kind]], args)
     return figure
@@ -164,7 +180,8 @@ def drift(args: argparse.Namespace, coast: Sequence[Line]) -> Figure:
     years = TABLES[args.model].years
     figure = _figure(
         f"Drift of the geomagnetic poles, {years[0]:.0f} to {years[-1]:.0f}",
-        f"{model_name(args.model)}; a mark every {TABLES[args.model].step:g} years, geodetic latitudes",
+        f"{model_name(args.model)}; a mark every {TABLES[args.model].step:g} years, the last one (hollow) predicted; "
+        "geodetic latitudes",
         5.4,
     )
     found = geomag.poles(years, model=args.model, coords="geodetic")
@@ -177,9 +194,11 @@ def drift(args: argparse.Namespace, coast: Sequence[Line]) -> Figure:
         _globe.draw_coast(ax, coast, GREY)
         ax.text(0.02, 0.97, f"{side}ern hemisphere", transform=ax.transAxes, va="top", zorder=5)
         for kind, (x, y) in tracks.items():
-            style = {"color": COLOURS[kind], "markersize": 3, "markeredgewidth": 0, "linewidth": 0.8, "zorder": 3}
-            ax.plot(x, y, f"{MARKERS[kind]}-", label=POLE_NAMES[kind], **style)
-            _label_years(ax, years, np.stack([x, y], axis=-1), COLOURS[kind])
+            style = {"color": COLOURS[kind], "markersize": 3, "linewidth": 0.8, "zorder": 3}
+            ax.plot(x[:-1], y[:-1], f"{MARKERS[kind]}-", label=POLE_NAMES[kind], markeredgewidth=0, **style)
+            hollow = {"markevery": [1], "markerfacecolor": "white", "markeredgewidth": 0.6}
+            ax.plot(x[-2:], y[-2:], f"{MARKERS[kind]}:", **hollow, **style)
+        _label_years(ax, years, {COLOURS[kind]: np.stack(track, axis=-1) for kind, track in tracks.items()})
         ax.plot(0, 0, "+", color=BLACK, markersize=9, zorder=3)  # the geographic pole
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -216,29 +235,36 @@ def _label_latitudes(ax: Any, places: Floats, half: float) -> None:
             _globe.label(ax, best[2], lat, _globe.degrees(lat, "NS"), GREY)
 
 
-def _label_years(ax: Any, years: Floats, places: Floats, colour: str) -> None:
-    """Write the first and the last year beyond the ends of the track, and beside it those that have room."""
-    room = 0.1 * np.ptp(ax.get_xlim())
-    written = [0, years.size - 1]
-    for i in range(1, years.size - 1):
-        if years[i] % 20 == 0 and np.linalg.norm(places[written] - places[i], axis=1).min() > room:
-            written.append(i)
-    for i in written:
-        before, after = places[max(i - 1, 0)], places[min(i + 1, years.size - 1)]
-        along = (after - before) / np.linalg.norm(after - before)
-        outwards = places[i] - places.mean(axis=0)
-        away = outwards / np.linalg.norm(outwards) if i in written[:2] else np.array([along[1], -along[0]])
-        offset = tuple(away * (16, 9))  # points: texts are wider than high
-        _style.note(
-            ax, f"{years[i]:.0f}", places[i], offset, fontsize=7, color=colour, zorder=5, ha="center", va="center"
-        )
+def _label_years(ax: Any, years: Floats, tracks: dict[str, Floats]) -> None:
+    """Write the first and the last year beyond the ends of the tracks, and others on the side with more room."""
+    length, room = 0.06 * np.ptp(ax.get_xlim()), 0.12 * np.ptp(ax.get_xlim())
+    written: list[Floats] = []
+
+    def write(colour: str, i: int, place: Floats, *directions: Floats) -> None:
+        moves = [length * direction / np.linalg.norm(direction) for direction in directions]
+        rooms = [min((float(np.linalg.norm(place + m - other)) for other in written), default=np.inf) for m in moves]
+        if len(moves) == 1 or max(rooms) > room:
+            move = moves[int(np.argmax(rooms))]
+            written.append(place + move)
+            style = {"fontsize": 7, "color": colour, "zorder": 5, "ha": "center", "va": "center"}
+            offset = move / length * (16, 9)  # points: texts are wider than high
+            _style.note(ax, f"{years[i]:.0f}", tuple(place), tuple(offset), **style)
+
+    for colour, places in tracks.items():
+        for i in (0, years.size - 1):
+            write(colour, i, places[i], places[i] - places.mean(axis=0))
+    for colour, places in tracks.items():
+        for i in range(1, years.size - 1):
+            x, y = places[i + 1] - places[i - 1]
+            if years[i] % 20 == 0:
+                write(colour, i, places[i], np.array([y, -x]), np.array([-y, x]))
 
 
 def _height(args: argparse.Namespace) -> str:
-    return f"{args.alt:g} km above the ellipsoid" if args.alt else "on the ground"
+    return f"{plain(args.alt)} km above the ellipsoid" if args.alt else "on the ground"
 
 
 def _figure(title: str, subtitle: str, height: float) -> Figure:
-    figure = Figure(figsize=(_style.WIDTH, height), layout=ConstrainedLayoutEngine(hspace=0.04))
+    figure = Figure(figsize=(_style.WIDTH, height), layout=ConstrainedLayoutEngine(hspace=_BETWEEN))
     figure.suptitle(f"{title}\n{subtitle}", x=0.01, ha="left")
     return figure

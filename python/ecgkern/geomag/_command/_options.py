@@ -2,20 +2,24 @@
 
 import argparse
 import math
+import sys
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from ecgkern import _dispatch
-from ecgkern.geomag import Dipole
+from ecgkern.geomag import Dipole, decimal_year
 from ecgkern.geomag._command._csv import CommandError, Table, parse_epoch, parse_time, wording
-from ecgkern.geomag._model import TABLES
+from ecgkern.geomag._model import RULES, TABLES
+from ecgkern.geomag._points import COORDS
 
 Model = str | tuple[float, ...]
 
-COORDS = ("geodetic", "geocentric")
-_RULES = ("raise", "nan", "clip", "extrapolate")
+FRAMES = {"geo": "geographic", "cd": "centred dipole", "ed": "eccentric dipole"}
+_COORDINATES = ("lat", "lon", "alt", "r")
+_COLUMNS = (*_COORDINATES, "epoch", "time", *(f"{frame}_{name}" for frame in FRAMES for name in _COORDINATES))
 
 _MODEL_NAMES = {
     "igrf14": "IGRF-14",
@@ -24,19 +28,31 @@ _MODEL_NAMES = {
 }
 
 
+class _Formatter(argparse.HelpFormatter):
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:  # argparse has no "two or three"
+        return "LAT LON [KM]" if action.dest == "at" else super()._format_args(action, default_metavar)
+
+
 def add_points(parser: argparse.ArgumentParser) -> None:
     """Add where the points come from: a file or one point."""
+    parser.formatter_class = _Formatter
     add = parser.add_argument
-    add("file", metavar="CSV", nargs="?", help="a file whose first line names the columns; - is the standard input")
+    file = "a file whose first line names the columns; - is the standard input"
+    add("file", metavar="CSV", nargs="?", type=parse_name, help=file)
     add(
         "--at",
-        metavar=("LAT", "LON [KM]"),
         nargs="+",
         type=parse_finite,
         help="one point instead, shown as a table; KM is its height, in the frames cd and ed the distance",
     )
-    add("--out", metavar="FILE", default="-", help="the file to write (default: -, the standard output)")
+    add_out(parser)
     add("--columns", metavar="NAMES", type=_renamed, default={}, help="as in lat=GDLAT,lon=GLON: the columns' names")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add where the text goes."""
+    out = "the file to write (default: -, the standard output)"
+    parser.add_argument("--out", metavar="FILE", type=parse_name, default="-", help=out)
 
 
 def add_model(parser: argparse.ArgumentParser, epoch: str, *, default_epoch: float | None = None) -> None:
@@ -50,7 +66,12 @@ def add_model(parser: argparse.ArgumentParser, epoch: str, *, default_epoch: flo
         default="igrf14",
         help="igrf14 (default), igrf13, igrf1990-ramana, or --model=G10,G11,H11,G20,G21,H21,G22,H22 in nT",
     )
-    add("--out-of-range", choices=_RULES, default="raise", help="epochs beyond the model's (default: raise, an error)")
+    add(
+        "--out-of-range",
+        choices=tuple(RULES),
+        default="raise",
+        help="epochs beyond the model's (default: raise, an error)",
+    )
 
 
 def add_numerics(parser: argparse.ArgumentParser) -> None:
@@ -86,23 +107,40 @@ def _epoch(text: str) -> float | datetime:
         epoch = parse_epoch(text)
     except (ValueError, OverflowError):
         epoch = math.nan
-    if isinstance(epoch, float) and not math.isfinite(epoch):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a decimal year nor a time of ISO 8601")
+    if isinstance(epoch, float) and math.isnan(epoch):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a year from 1 to 9999 nor a time of ISO 8601")
     return epoch
 
 
+def parse_year(text: str) -> float:
+    """Return a decimal year."""
+    epoch = _epoch(text)
+    return epoch if isinstance(epoch, float) else float(decimal_year(epoch))
+
+
 def parse_finite(text: str) -> float:
-    value = float(text)
+    """Return a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
     return value
 
 
 def parse_digits(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 17:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 17")
-    return value
+    """Return a number of decimals."""
+    if not (text.isdecimal() and int(text) <= 17):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 17")
+    return int(text)
+
+
+def parse_name(text: str) -> str:
+    """Return the name of a file or folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
 
 
 def _model(text: str) -> Model:
@@ -118,10 +156,18 @@ def _model(text: str) -> Model:
 
 
 def _renamed(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(ours.strip() and theirs.strip() for ours, _, theirs in pairs):
+    pairs = [(ours.strip().lower(), theirs.strip()) for ours, _, theirs in (p.partition("=") for p in text.split(","))]
+    if not all(ours and theirs for ours, theirs in pairs):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form lat=NAME,lon=NAME")
-    return {ours.strip().lower(): theirs.strip() for ours, _, theirs in pairs}
+    for names in ([ours for ours, _ in pairs], [theirs.lower() for _, theirs in pairs]):
+        name, times = Counter(names).most_common(1)[0]
+        if times > 1:
+            raise argparse.ArgumentTypeError(f"{name} is named more than once")
+    unknown = next((ours for ours, _ in pairs if ours not in _COLUMNS), None)
+    if unknown:
+        known = f"{', '.join(_COLUMNS[:6])}, nor of the first four with geo_, cd_ or ed_ in front"
+        raise argparse.ArgumentTypeError(f"{unknown!r} is none of {known}")
+    return dict(pairs)
 
 
 # --- what is asked for ----------------------------------------------------------------------------
@@ -135,8 +181,6 @@ def check_source(args: argparse.Namespace) -> None:
         raise CommandError(f"--at takes LAT LON or LAT LON and a height, got {len(args.at)} numbers")
     if args.at is not None and len(args.at) == 3 and args.alt is not None:
         raise CommandError("the third number of --at and --alt both give the height")
-    if args.at is not None and args.out != "-":
-        raise CommandError("--at prints a table; --out is where the rows of a file go")
     if not needs_epoch(args):
         check_epoch(args)
 
@@ -151,7 +195,12 @@ def check_epoch(args: argparse.Namespace) -> None:
 
 def needs_epoch(args: argparse.Namespace) -> bool:
     """Whether the model changes with time and no option says when it is."""
-    return args.epoch is None and isinstance(args.model, str) and not TABLES[args.model].fixed
+    return args.epoch is None and not is_fixed(args.model)
+
+
+def is_fixed(model: Model) -> bool:
+    """Whether the model is the same at every epoch."""
+    return not isinstance(model, str) or TABLES[model].fixed
 
 
 def require_epoch(args: argparse.Namespace) -> None:
@@ -180,7 +229,12 @@ def epoch_column(args: argparse.Namespace, table: Table) -> str | None:
     return column
 
 
-# --- headings -------------------------------------------------------------------------------------
+# --- what is shown --------------------------------------------------------------------------------
+
+
+def note(args: argparse.Namespace, text: str) -> None:
+    """Tell the user something that is no error."""
+    print(f"ecgkern geomag {args.subcommand}: {text}", file=sys.stderr)
 
 
 def model_name(model: Model) -> str:
@@ -190,15 +244,34 @@ def model_name(model: Model) -> str:
 
 def when(args: argparse.Namespace, epoch: Any = None) -> str:
     """Return the model and the epoch for a heading."""
-    epoch = args.epoch if epoch is None else epoch
-    if epoch is None:
-        return model_name(args.model)
-    years = float(Dipole.at(epoch, **dipole_settings(args)).epoch)
-    beyond = "" if math.isfinite(years) else " (out of range)"
-    shown = np.format_float_positional(years, precision=3, trim="0")
-    return f"{model_name(args.model)}, epoch {shown}{beyond}"
+    name, epoch = model_name(args.model), args.epoch if epoch is None else epoch
+    if epoch is None or not isinstance(args.model, str) or is_fixed(args.model):
+        return name
+    asked = epoch if isinstance(epoch, float) else float(decimal_year(epoch))
+    used = float(np.clip(asked, *TABLES[args.model].years[[0, -1]]))
+    if asked == used:
+        return f"{name}, epoch {_year(used)}"
+    if args.out_of_range == "clip":
+        return f"{name}, epoch {_year(used)} ({_year(asked)} clipped)"
+    return f"{name}, epoch {_year(asked)}, outside the model"
+
+
+def _year(value: float) -> str:
+    return np.format_float_positional(value, precision=3, trim="0")
+
+
+def number(value: Any, form: str) -> str:
+    """Write a number that there may not be."""
+    return "none" if np.isnan(value) else f"{value:{form}}"
+
+
+def plain(value: float) -> str:
+    """Write a number that was given, with as many digits and no exponent."""
+    return np.format_float_positional(value, trim="-")
 
 
 def geographic_place(lat: float, lon: float, digits: int = 4) -> str:
     """Return a geographic latitude and longitude in words."""
+    if np.isnan(lat):
+        return "none"
     return f"{abs(lat):.{digits}f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.{digits}f}° {'E' if lon >= 0 else 'W'}"

@@ -1,6 +1,7 @@
 """``transform``, ``mlt`` and ``field``: of every row of a CSV file, or of one point as a table to read."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +9,23 @@ from typing import Any
 import numpy as np
 
 from ecgkern import geomag
-from ecgkern.geomag._command._csv import Chunk, CommandError, Floats, Table, append_columns, open_table
+from ecgkern.geomag._command._csv import Chunk, CommandError, Table, append_columns, open_output, open_table
 from ecgkern.geomag._command._options import (
+    FRAMES,
     check_source,
     dipole_settings,
     epoch_column,
     geographic_place,
+    note,
+    number,
+    plain,
     point_settings,
     require_epoch,
     when,
 )
+from ecgkern.geomag._model import Floats
+from ecgkern.geomag._points import KINDS
 
-FRAMES = {"geo": "geographic", "cd": "centred dipole", "ed": "eccentric dipole"}
-KINDS = {"cd": "centred", "ed": "eccentric"}
 SUNS = ("direction", "surface")
 
 # What `field` appends, with its symbol and unit.
@@ -47,6 +52,7 @@ Compute = Callable[[Chunk], Sequence[Floats]]
 
 _FROM_GEO = {"cd": geomag.geo_to_cd, "ed": geomag.geo_to_ed}
 _TO_GEO = {"cd": geomag.cd_to_geo, "ed": geomag.ed_to_geo}
+_HUGE = 1e6  # L near a pole of the axis, where more digits tell nothing
 _THIRD = {"geo": "alt", "cd": "r", "ed": "r"}  # the third coordinate of each frame
 
 
@@ -57,7 +63,7 @@ def transform(args: argparse.Namespace) -> None:
     if args.source in targets:
         raise CommandError(f"--from and --to are both {args.source}")
     if _is_point(args):
-        _show_transform(args, targets)
+        _show(args, _transform_table(args, targets))
     else:
         _append(args, [f"{t}_{name}" for t in targets for name in ("lat", "lon", _THIRD[t])], _transformed, targets)
 
@@ -65,7 +71,7 @@ def transform(args: argparse.Namespace) -> None:
 def field(args: argparse.Namespace) -> None:
     """Run ``ecgkern geomag field``."""
     if _is_point(args):
-        _show_field(args)
+        _show(args, _field_table(args))
     else:
         kind = args.kind or "ed"
         _append(args, [f"{kind}_{name}" for name in FIELD], _fields, kind)
@@ -73,8 +79,11 @@ def field(args: argparse.Namespace) -> None:
 
 def mlt(args: argparse.Namespace) -> None:
     """Run ``ecgkern geomag mlt``."""
+    kind = args.kind or ("cd" if args.at is None else None)
+    if args.sun == "surface" and kind == "cd":
+        raise CommandError("--sun surface is for the eccentric dipole: give --kind ed")
     if _is_point(args):
-        _show_mlt(args)
+        _show(args, _mlt_table(args))
     else:
         _append(args, [f"{args.kind or 'cd'}_mlt"], _times)
 
@@ -87,7 +96,13 @@ def _is_point(args: argparse.Namespace) -> bool:
 def _append(args: argparse.Namespace, names: Sequence[str], prepare: Callable[..., Compute], *what: Any) -> None:
     """Append columns to the file; `prepare` says how they are computed, given the columns that there are."""
     with open_table(args.file, args.columns) as table:
-        append_columns(table, args.out, names, prepare(args, table, *what), args.digits)
+        compute = prepare(args, table, *what)
+        unused = [name for name in args.columns if name not in table.used]
+        if unused:
+            raise CommandError(
+                f"--columns names {unused[0]}, which is not used: another column or option goes before it"
+            )
+        append_columns(table, args.out, names, compute, args.digits)
 
 
 # --- what is computed -----------------------------------------------------------------------------
@@ -120,30 +135,33 @@ def field_of(kind: str, lat: Any, lon: Any, alt: Any, epoch: Any, settings: dict
 class _Points:
     """The columns of the points in a frame; `third` is alt or r, and None means that all have the height `alt`."""
 
+    frame: str
     lat: str
     lon: str
     third: str | None
-    is_radius: bool
-    from_centre: bool  # geographic, so that alt = r - 6371.2 km
     alt: float
 
     @classmethod
     def of(cls, args: argparse.Namespace, table: Table, frame: str) -> "_Points":
-        """Find the columns: cd_lat before lat in the frame cd, and of alt and r the one that is the frame's own."""
-
-        def find(name: str) -> str | None:
-            own = f"{frame}_{name}"
-            return table.find(*((name, own) if name in args.columns else (own, name)))
-
-        lat, lon = (find(name) or table.need(name) for name in ("lat", "lon"))
-        alt, r = (find(name) if args.alt is None else None for name in ("alt", "r"))
-        is_radius = r is not None and (frame != "geo" or alt is None)
-        if is_radius and frame == "geo" and args.coords == "geodetic":
+        """Find the columns: cd_lat and cd_lon before lat and lon in the frame cd, alt before r in that of the Earth."""
+        own = table.find(f"{frame}_lat", f"{frame}_lon", "lat", "lon") or ""
+        prefix = f"{frame}_" if own.startswith(frame) else ""
+        lat, lon = table.need(f"{prefix}lat"), table.need(f"{prefix}lon")
+        if args.alt is not None:
+            return cls(frame, lat, lon, None, args.alt)
+        names = ("alt", "r") if frame == "geo" else ("r", "alt")
+        third = table.find(*(found for name in names for found in (f"{frame}_{name}", name)))
+        if third is None:
+            _note_height(args, table)
+        elif third == "r" and prefix and third not in table.renamed:
+            says = f"if r is the distance that goes with {lat}, say --columns {prefix}r=r"
+            raise CommandError(f"{table.name}: {says}; --alt KM does without it")
+        elif third.endswith("r") and frame == "geo" and args.coords == "geodetic":
             raise CommandError(
-                f"{table.name}, column {r}: distances from the Earth's centre need --coords geocentric (--alt KM does "
-                "without the column)"
+                f"{table.name}, column {third}: distances from the Earth's centre need --coords geocentric (--alt KM "
+                "does without the column)"
             )
-        return cls(lat, lon, r if is_radius else alt, is_radius, is_radius and frame == "geo", args.alt or 0.0)
+        return cls(frame, lat, lon, third, 0.0)
 
     def read(self, chunk: Chunk) -> tuple[Floats, Floats, dict[str, Any]]:
         """Return latitude, longitude, and alt or r."""
@@ -153,9 +171,18 @@ class _Points:
         if self.third is None:
             return {"alt": self.alt}
         values = chunk.numbers(self.third)
-        if self.from_centre:
-            return {"alt": values - geomag.EARTH_RADIUS}
-        return {"r" if self.is_radius else "alt": values}
+        if self.third.endswith("alt"):
+            return {"alt": values}
+        return {"alt": values - geomag.EARTH_RADIUS} if self.frame == "geo" else {"r": values}
+
+
+def _note_height(args: argparse.Namespace, table: Table) -> None:
+    """Tell of a column that may be the height and is not called so."""
+    like = next(
+        (name for name in table.columns if re.match(r"(h|hgt|height|altitude|elev|elevation)\b|alt", name)), None
+    )
+    if like:
+        note(args, f"{table.name} has no column alt: height 0 (--columns alt={like} takes that one)")
 
 
 def _transformed(args: argparse.Namespace, table: Table, targets: Sequence[str]) -> Compute:
@@ -202,7 +229,12 @@ def _at(args: argparse.Namespace, frame: str = "geo") -> tuple[float, float, dic
     return lat, lon, {_THIRD[frame]: third[0]} if third else {"alt": args.alt or 0.0}
 
 
-def _show_transform(args: argparse.Namespace, targets: Sequence[str]) -> None:
+def _show(args: argparse.Namespace, lines: Sequence[str]) -> None:
+    with open_output(args.out) as file:
+        file.writelines(line + "\n" for line in lines)
+
+
+def _transform_table(args: argparse.Namespace, targets: Sequence[str]) -> list[str]:
     require_epoch(args)
     lat, lon, third = _at(args, args.source)
     rows = []
@@ -210,64 +242,60 @@ def _show_transform(args: argparse.Namespace, targets: Sequence[str]) -> None:
         found = convert(args.source, target, lat, lon, third, args.epoch, point_settings(args))
         height = f"{'height' if target == 'geo' else 'distance from its centre'} {_number(found[2], args, 3)} km"
         rows.append((FRAMES[target], *(_number(value, args) for value in found[:2]), height))
-    print(f"{_place(args)}\n{when(args)}\n")
-    _print_table(("", "latitude °", "longitude °", ""), rows)
+    return [_place(args), when(args), "", *_table("<>><", ("", "latitude °", "longitude °", ""), *rows)]
 
 
-def _show_field(args: argparse.Namespace) -> None:
+def _field_table(args: argparse.Namespace) -> list[str]:
     require_epoch(args)
     lat, lon, third = _at(args)
-    kinds = (args.kind,) if args.kind else tuple(KINDS)
+    kinds = (args.kind,) if args.kind else KINDS
     columns = [field_of(kind, lat, lon, third["alt"], args.epoch, point_settings(args)) for kind in kinds]
-    print(f"{_place(args)}\n{when(args)}\n")
-    rows = [
-        (
-            name.replace("_", " ").replace("l shell", "L shell"),
-            unit,
-            *(_number(value, args, 1 if unit.endswith("nT") else None) for value in values),
-        )
-        for (name, unit), *values in zip(FIELD.items(), *columns, strict=True)
-    ]
-    _print_table(("dipole", "", *(KINDS[kind] for kind in kinds)), rows)
+    rows = []
+    for (name, unit), *values in zip(FIELD.items(), *columns, strict=True):
+        digits = 1 if unit.endswith("nT") else 4
+        cells = (f"{v:.4g}" if abs(v) >= _HUGE else _number(v, args, digits) for v in values)
+        rows.append((name.replace("_", " ").replace("l shell", "L shell"), unit, *cells))
+    header = ("", "", *(FRAMES[kind] for kind in kinds))
+    return [_place(args), when(args), "", *_table("<<>>", header, *rows)]
 
 
-def _show_mlt(args: argparse.Namespace) -> None:
+def _mlt_table(args: argparse.Namespace) -> list[str]:
     if args.time is None:
         raise CommandError("no time: give --time, such as --time 2025-10-07T08:50:18Z")
     lat, lon, third = _at(args)
     time = np.datetime64(args.time, "us")
-    epoch = args.time if args.epoch is None else args.epoch
+    epoch = time if args.epoch is None else args.epoch
     sun = geomag.subsolar_point(time, algorithm=args.algorithm, backend=args.backend)
     apparent = geomag.apparent_solar_time(lon, time, algorithm=args.algorithm, backend=args.backend)
-    settings = dipole_settings(args) | {"algorithm": args.algorithm, "backend": args.backend}
-    tilt = geomag.dipole_tilt(time, epoch=epoch, **settings)
+    settings = dipole_settings(args) | {"algorithm": args.algorithm, "backend": args.backend, "epoch": args.epoch}
+    tilt = geomag.dipole_tilt(time, **settings)
     rows = [("apparent solar time", *_hours(apparent, args))]
-    settings |= {"coords": args.coords, "epoch": epoch}
+    settings |= {"coords": args.coords}
     for kind, where, name in _CONVENTIONS:
         if args.kind in (None, kind) and (kind == "cd" or args.sun in (None, where)):
             hours = geomag.magnetic_local_time(lat, lon, time, alt=third["alt"], kind=kind, sun=where, **settings)
             rows.append((name, *_hours(hours, args)))
-    print(f"{_place(args)}\n{when(args, epoch)}\n{np.datetime_as_string(time, 's')} UTC\n")
-    print(f"subsolar point {geographic_place(sun.lat, sun.lon)}, dipole tilt {_number(tilt, args)}°\n")
-    _print_table(("", "h:min:s", "hours"), rows)
+    over = f"subsolar point {geographic_place(sun.lat, sun.lon)}, dipole tilt {_number(tilt, args)}°"
+    heading = [_place(args), when(args, epoch), f"{args.time.isoformat()} UTC", "", over, ""]
+    return [*heading, *_table("<>>", ("", "h:min:s", "hours"), *rows)]
 
 
 def _place(args: argparse.Namespace) -> str:
     """Return the point of --at in words."""
     frame = getattr(args, "source", "geo")
     lat, lon, third = _at(args, frame)
+    dipole = f"{FRAMES[frame]} latitude {plain(lat)}°, longitude {plain(lon)}°"
     if "r" in third:
-        return f"{FRAMES[frame]} latitude {lat:g}°, longitude {lon:g}°, {third['r']:g} km from its centre"
+        return f"{dipole}, {plain(third['r'])} km from its centre"
     surface = "the WGS84 ellipsoid" if args.coords == "geodetic" else "the sphere of 6371.2 km"
-    height = f"{third['alt']:g} km above {surface}"
+    height = f"{plain(third['alt'])} km above {surface}"
     if frame != "geo":
-        return f"{FRAMES[frame]} latitude {lat:g}°, longitude {lon:g}°, {height}"
+        return f"{dipole}, {height}"
     return f"{geographic_place(lat, lon)}, {height} ({args.coords} latitude)"
 
 
-def _number(value: Any, args: argparse.Namespace, digits: int | None = None) -> str:
-    decimals = args.digits if args.digits is not None else 4 if digits is None else digits
-    return "none" if np.isnan(value) else f"{value:z.{decimals}f}"
+def _number(value: Any, args: argparse.Namespace, digits: int = 4) -> str:
+    return number(value, f"z.{digits if args.digits is None else args.digits}f")
 
 
 def _hours(hours: Any, args: argparse.Namespace) -> tuple[str, str]:
@@ -278,17 +306,8 @@ def _hours(hours: Any, args: argparse.Namespace) -> tuple[str, str]:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}", _number(hours, args)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, names to the left and numbers to the right."""
-    cells = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        line = (
-            text.rjust(width) if _is_number(place, rows) else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print("   ".join(line).rstrip())
-
-
-def _is_number(place: int, rows: Sequence[Sequence[str]]) -> bool:
-    return all(row[place].lstrip("-")[:1].isdigit() or row[place] == "none" for row in rows)
+def _table(sides: str, *rows: Sequence[str]) -> list[str]:
+    """Return lines of columns; `sides` says on which each is even: < names, > numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("   ".join(f"{text:{side}{n}}" for text, side, n in zip(row, sides, widths, strict=False)) for row in rows)
+    return [line.rstrip() for line in lines]
