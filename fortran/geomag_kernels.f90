@@ -414,7 +414,7 @@ contains
         integer(i64) :: start
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d)
         do start = 1, size(p, kind=i64), block
             call convert_block(start, source, target, by, rule, first, step, rows, a, b, c, years, micros, d, p, q, r)
         end do
@@ -489,7 +489,7 @@ contains
         integer :: n
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) private(n, at, height, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, at, height, x, y, z)
         do start = 1, size(north, kind=i64), block
             n = int(min(int(block, i64), size(north, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
@@ -513,7 +513,7 @@ contains
         integer(i64) :: start
         integer :: n
 
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) private(n, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) private(n, x, y, z)
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
             call direction_of_sun(n, start, algorithm, micros, x, y, z)
@@ -536,7 +536,7 @@ contains
         integer :: n, i
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) private(n, i, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, i, x, y, z)
         do start = 1, size(tilt, kind=i64), block
             n = int(min(int(block, i64), size(tilt, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
@@ -567,7 +567,7 @@ contains
         integer :: n, i
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 64) firstprivate(d) &
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) &
         !$omp private(n, i, at, height, x, y, z, of_point, of_sun)
         do start = 1, size(hours, kind=i64), block
             n = int(min(int(block, i64), size(hours, kind=i64) - start + 1))
