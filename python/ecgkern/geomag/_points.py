@@ -26,7 +26,6 @@ GEODETIC, GEOCENTRIC, GEO_XYZ, CD, CD_XYZ, ED, ED_XYZ, CD_RAY, ED_RAY = range(9)
 
 _PIECE = 4096  # values of each argument that are copied at a time
 _LOWEST = {"geodetic": -6335.4, "geocentric": -EARTH_RADIUS}  # WGS84's smallest radius of curvature is 6335.4 km
-_CHECKED = 1 << 16  # values at a time, which stay in the second-level cache for the second look
 _LONGEST = 2.0**53  # degrees; beyond, float64 skips whole degrees
 _FARTHEST = 1e100  # km; squares stay within float64
 _FINITE = f"finite ({_FARTHEST:g} at most)"
@@ -119,30 +118,14 @@ def cartesian(value: Any, name: str = "xyz") -> NDArray[Any]:
 def bounded(value: Any, name: str, low: float, high: float, what: str) -> NDArray[Any]:
     """Return real numbers from low to high, or NaN; `what` describes them."""
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
-    smallest, largest = map(float, _extremes(array) if array.size else (low, high))
-    if smallest < low or largest > high:
+    # As numbers of Python: the bounds may be beyond a small type. NaN is passed over.
+    if array.size and (float(np.fmin.reduce(array, None)) < low or float(np.fmax.reduce(array, None)) > high):
         values = array.astype(np.float64)
         bad = (values < low) | (values > high)
         index = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), array.shape))
         where = f" at {list(index)}" if index else ""
         raise ValueError(f"{name} must be {what}, got {array[index]}{where} ({int(bad.sum())} such values)")
     return array
-
-
-def _extremes(array: NDArray[Any]) -> tuple[Any, Any]:
-    """Return the smallest and the largest value but NaN, looked for by all threads in a large array."""
-    n_pieces = -(-array.size // _CHECKED)
-    if n_pieces == 1 or not array.flags.c_contiguous:
-        return np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
-    flat, found = array.reshape(-1), np.empty((n_pieces, 2), array.dtype)
-
-    def look(first: int, end: int) -> None:
-        for i in range(first, end):
-            piece = flat[i * _CHECKED : (i + 1) * _CHECKED]
-            found[i] = np.fmin.reduce(piece), np.fmax.reduce(piece)
-
-    _threads.run_ranges(n_pieces, _threads.threads_for(array.size), look)
-    return np.fmin.reduce(found[:, 0]), np.fmax.reduce(found[:, 1])
 
 
 def library(**arguments: Any) -> str:
@@ -170,8 +153,8 @@ def close(values: NDArray[Any], outside: Callable[[NDArray[Any]], NDArray[np.boo
     if values.dtype != np.float32:
         return
     flat = values.reshape(-1)
-    for first in range(0, flat.size, _CHECKED):
-        piece = flat[first : first + _CHECKED]
+    for first in range(0, flat.size, _PIECE):
+        piece = flat[first : first + _PIECE]
         piece[outside(piece)] = value
 
 
