@@ -378,7 +378,7 @@ end module geomag_times
 !> The steps that a block of points goes through, and the loops over blocks.
 module geomag_kernels
     use, intrinsic :: ieee_arithmetic, only: ieee_value, ieee_quiet_nan
-    use degrees, only: sine_cosine, arc_tangent, radian
+    use degrees, only: sine_cosine, arc_tangent
     use earth, only: block, earth_radius, wgs84_a, e2, axis_ratio
     use geomag_times, only: dipoles, dipole_for_all, dipole_of_each, direction_of_sun, take
     use kinds, only: f64, i64

@@ -86,7 +86,8 @@ def geo_to_cd(
         go on linearly.
     out : tuple of 3 arrays, optional
         Arrays to write the results to and return: C-contiguous, of the shape and dtype of the results, and apart from
-        the arguments and each other. Saves the time to get fresh memory, a third of the whole for a million points.
+        the arguments and each other. Saves the time to get fresh memory, up to a third of the whole for a million
+        points.
     backend : {"fortran", "numba", "numpy"}, optional
         By default the first of these that is ready; see :func:`ecgkern.backends`.
 
