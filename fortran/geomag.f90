@@ -15,8 +15,8 @@ module geomag
 contains
 
     !> Positions of one form in another: python/ecgkern/geomag/_points.py numbers the forms.
-    subroutine convert(n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads, source, to, by, rule, first, step, rows, &
-            a, b, c, years, micros, p, q, r)
+    subroutine convert(n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads, source, to, by, rule, first, step, &
+            rows, a, b, c, years, micros, p, q, r)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: source, to, by, rule
@@ -54,7 +54,8 @@ contains
     end subroutine subsolar
 
     !> The tilt of the dipole.
-    subroutine tilts(n, n_years, n_micros, n_rows, n_threads, algorithm, by, rule, first, step, rows, years, micros, tilt)
+    subroutine tilts(n, n_years, n_micros, n_rows, n_threads, algorithm, by, rule, first, step, rows, years, micros, &
+            tilt)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: algorithm, by, rule
@@ -75,8 +76,8 @@ contains
         integer(i64), intent(in) :: micros(n_micros)
         real(f64), intent(inout) :: hours(n)
 
-        call find_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, rows, &
-            lat, lon, alt, years, micros, hours)
+        call find_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
+            rows, lat, lon, alt, years, micros, hours)
     end subroutine local_times
 
     !> Magnetic local time in hours, of every point at every time, on one thread.

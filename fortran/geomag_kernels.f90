@@ -31,7 +31,8 @@ contains
         x = (angle - 90*(shifted - shifter))*0.017453292519943295769_f64
         z = x*x
         w = z*z
-        s = x + x*z*(-0.16666666666666632069_f64 + w*(-0.00019841269829817092631_f64 + w*(-2.505075865974244898e-8_f64)) &
+        s = x + x*z*(-0.16666666666666632069_f64 + w*(-0.00019841269829817092631_f64 &
+            + w*(-2.505075865974244898e-8_f64)) &
             + z*(0.0083333333333224247047_f64 + w*(2.7557313695272419786e-6_f64 + w*1.5896828260596813239e-10_f64)))
         c = 1 - 0.5_f64*z + w*(0.041666666666666599561_f64 + w*(0.000024801587289492224039_f64 &
             + w*2.0875723697291141158e-9_f64) + z*(-0.0013888888888874139333_f64 + w*(-2.7557314355346018168e-7_f64 &
@@ -448,10 +449,11 @@ contains
         case default
             call find_angles(n, start, a, b, at)
             call take(n, start, c, height)
-            call on_sphere(n, at, height, source == cd_ray .or. source == ed_ray, x, y, z)
+            call on_sphere(n, 0.0_f64, source == cd_ray .or. source == ed_ray, at, height, x, y, z)
         end select
         if (source >= cd) call turn_back(n, d, x, y, z)
-        if (source == cd_ray .or. source == ed_ray) call meet(n, target == geodetic, source == ed_ray, d, height, x, y, z)
+        if (source == cd_ray .or. source == ed_ray) &
+            call meet(n, target == geodetic, source == ed_ray, d, height, x, y, z)
         if (source == ed .or. source == ed_xyz) call move(n, 1.0_f64, d, x, y, z)
         if (target == ed .or. target == ed_xyz) call move(n, -1.0_f64, d, x, y, z)
         if (target >= cd) call turn(n, d, x, y, z)
@@ -481,7 +483,8 @@ contains
         integer, intent(in) :: by, rule
         real(f64), intent(in) :: first, step
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:), years(:)
-        real(f64), intent(inout), dimension(:), contiguous :: north, east, down, horizontal, total, declination, inclination
+        real(f64), intent(inout), dimension(:), contiguous :: north, east, down, horizontal, total, declination, &
+            inclination
         type(dipoles) :: d
         type(angles) :: at
         real(f64), dimension(block) :: x, y, z, height
@@ -497,8 +500,8 @@ contains
             call take(n, start, alt, height)
             call geographic(n, in_geodetic, at, height, x, y, z)
             if (eccentric) call move(n, -1.0_f64, d, x, y, z)
-            call field_at(n, d, at, x, y, z, north(start:), east(start:), down(start:), horizontal(start:), total(start:), &
-                declination(start:), inclination(start:))
+            call field_at(n, d, at, x, y, z, north(start:), east(start:), down(start:), horizontal(start:), &
+                total(start:), declination(start:), inclination(start:))
         end do
         !$omp end parallel do
     end subroutine find_fields
@@ -551,8 +554,8 @@ contains
     end subroutine find_tilts
 
     !> The magnetic local time of points, each at its time.
-    recursive subroutine find_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, step, rows, &
-            lat, lon, alt, years, micros, hours)
+    recursive subroutine find_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
+            rows, lat, lon, alt, years, micros, hours)
         integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic
@@ -694,42 +697,37 @@ contains
         real(f64) :: normal, across
         integer :: i
 
-        if (in_geodetic) then
-            !$omp simd private(normal, across)
-            do i = 1, n
-                normal = wgs84_a/sqrt(1 - e2*at%sin_lat(i)*at%sin_lat(i))
-                across = (normal + height(i))*at%cos_lat(i)
-                x(i) = across*at%cos_lon(i)
-                y(i) = across*at%sin_lon(i)
-                z(i) = (normal*(1 - e2) + height(i))*at%sin_lat(i)
-            end do
-        else
-            !$omp simd private(across)
-            do i = 1, n
-                across = (earth_radius + height(i))*at%cos_lat(i)
-                x(i) = across*at%cos_lon(i)
-                y(i) = across*at%sin_lon(i)
-                z(i) = (earth_radius + height(i))*at%sin_lat(i)
-            end do
+        if (.not. in_geodetic) then
+            call on_sphere(n, earth_radius, .false., at, height, x, y, z)
+            return
         end if
+        !$omp simd private(normal, across)
+        do i = 1, n
+            normal = wgs84_a/sqrt(1 - e2*at%sin_lat(i)*at%sin_lat(i))
+            across = (normal + height(i))*at%cos_lat(i)
+            x(i) = across*at%cos_lon(i)
+            y(i) = across*at%sin_lon(i)
+            z(i) = (normal*(1 - e2) + height(i))*at%sin_lat(i)
+        end do
     end subroutine geographic
 
-    !> Points of a sphere of radius r, or their directions.
-    pure subroutine on_sphere(n, at, r, as_directions, x, y, z)
+    !> Points at heights above a sphere, or their directions.
+    pure subroutine on_sphere(n, radius, as_directions, at, height, x, y, z)
         integer, intent(in) :: n
-        type(angles), intent(in) :: at
-        real(f64), intent(in) :: r(n)
+        real(f64), intent(in) :: radius, height(n)
         logical, intent(in) :: as_directions
+        type(angles), intent(in) :: at
         real(f64), intent(out) :: x(n), y(n), z(n)
-        real(f64) :: radius
+        real(f64) :: r, across
         integer :: i
 
-        !$omp simd private(radius)
+        !$omp simd private(r, across)
         do i = 1, n
-            radius = merge(1.0_f64, r(i), as_directions)
-            x(i) = radius*at%cos_lat(i)*at%cos_lon(i)
-            y(i) = radius*at%cos_lat(i)*at%sin_lon(i)
-            z(i) = radius*at%sin_lat(i)
+            r = merge(1.0_f64, radius + height(i), as_directions)
+            across = r*at%cos_lat(i)
+            x(i) = across*at%cos_lon(i)
+            y(i) = across*at%sin_lon(i)
+            z(i) = r*at%sin_lat(i)
         end do
     end subroutine on_sphere
 

@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 import ecgkern._fortran as extension
 from ecgkern import _threads
-from ecgkern.geomag._points import BY_MICROSECONDS, BY_YEARS, Coefficients
+from ecgkern.geomag._points import Coefficients, years_and_times
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 _kernels = extension.geomag
-_NO_YEARS, _NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
 
 
 def convert(
@@ -21,7 +20,7 @@ def convert(
     p: Floats, q: Floats, r: Floats,
 ) -> None:  # fmt: skip
     """Write positions of one form in another; `ecgkern.geomag._points` numbers the forms."""
-    years, times = _epochs(coefficients, epoch)
+    years, times = years_and_times(coefficients, epoch)
     _kernels.convert(_threads_for(p), source, target, *_table(coefficients), a, b, c, years, times, p, q, r)
 
 
@@ -30,7 +29,7 @@ def field(
     epoch: NDArray[Any], *elements: Floats,
 ) -> None:  # fmt: skip
     """Write the elements of the field of a dipole."""
-    years, times = _epochs(coefficients, epoch)
+    years, times = years_and_times(coefficients, epoch)
     _kernels.fields(
         _threads_for(elements[0]), eccentric, geodetic, *_table(coefficients), lat, lon, alt, years, times, *elements
     )
@@ -74,11 +73,3 @@ def _threads_for(result: Floats) -> int:
 
 def _table(coefficients: Coefficients) -> tuple[Any, ...]:
     return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, coefficients.rows.T
-
-
-def _epochs(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, Times]:
-    """Return years and times, of which the coefficients follow one or neither."""
-    return (
-        epoch if coefficients.by == BY_YEARS else _NO_YEARS,
-        epoch if coefficients.by == BY_MICROSECONDS else _NO_TIMES,
-    )

@@ -24,7 +24,6 @@ from ecgkern.geomag._earth import (
     WGS84_A,
 )
 from ecgkern.geomag._points import (
-    BY_MICROSECONDS,
     BY_YEARS,
     CD,
     CD_RAY,
@@ -36,7 +35,9 @@ from ecgkern.geomag._points import (
     GEO_XYZ,
     GEOCENTRIC,
     GEODETIC,
+    NO_YEARS,
     Coefficients,
+    years_and_times,
 )
 
 Floats = NDArray[np.float64]
@@ -57,8 +58,6 @@ _ROWS = 40 * _BLOCK
 _RADIAN = 57.295779513082320877
 _SHIFTER = 6755399441055744.0  # 1.5 * 2**52
 _MISSING = np.iinfo(np.int64).min
-_NO_YEARS, _NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
-_NO_YEARS.flags.writeable = _NO_TIMES.flags.writeable = False  # as arguments are: Numba compiles anew for every kind
 
 
 # ---- what Python calls -----------------------------------------------------------------------------------------------
@@ -69,7 +68,7 @@ def convert(
     p: Floats, q: Floats, r: Floats,
 ) -> None:  # fmt: skip
     """Write positions of one form in another; `ecgkern.geomag._points` numbers the forms."""
-    _run(p, _convert, source, target, *_table(coefficients), a, b, c, *_epochs(coefficients, epoch), p, q, r)
+    _run(p, _convert, source, target, *_table(coefficients), a, b, c, *years_and_times(coefficients, epoch), p, q, r)
 
 
 def field(
@@ -79,7 +78,7 @@ def field(
     """Write the elements of the field of a dipole."""
     _run(
         elements[0], _field, eccentric, geodetic, *_table(coefficients), lat, lon, alt,
-        *_epochs(coefficients, epoch), *elements,
+        *years_and_times(coefficients, epoch), *elements,
     )  # fmt: skip
 
 
@@ -111,7 +110,7 @@ def local_time_outer(
     """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
     points, frames = np.empty((3, lat.size)), np.empty((8, time.size))
     _place_points(geodetic, lat, lon, alt, points)
-    _place_frames(eccentric, surface, algorithm, *_table(coefficients), _NO_YEARS, time, frames)
+    _place_frames(eccentric, surface, algorithm, *_table(coefficients), NO_YEARS, time, frames)
     (_outer_by_points if points_inner else _outer_by_times)(points, frames, hours)
 
 
@@ -127,14 +126,6 @@ def _table(coefficients: Coefficients) -> tuple[Any, ...]:
     rows = coefficients.rows.view()
     rows.flags.writeable = False
     return coefficients.by, coefficients.rule, coefficients.first, coefficients.step, rows
-
-
-def _epochs(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, Times]:
-    """Return years and times, of which the coefficients follow one or neither."""
-    return (
-        epoch if coefficients.by == BY_YEARS else _NO_YEARS,
-        epoch if coefficients.by == BY_MICROSECONDS else _NO_TIMES,
-    )
 
 
 # ---- blocks of points ------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Coefficients:
 
 FIXED, BY_YEARS, BY_MICROSECONDS = range(3)
 NO_EPOCH = np.zeros(())
+NO_YEARS, NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
+NO_YEARS.flags.writeable = NO_TIMES.flags.writeable = False  # as arguments are: Numba compiles anew for every kind
 
 
 def coefficients(epoch: Any, model: Any, out_of_range: str, name: str = "epoch") -> tuple[Coefficients, NDArray[Any]]:
@@ -75,6 +77,14 @@ def epochs_of(epoch: Any, chosen: Table, out_of_range: str, name: str = "epoch")
 def by_years(coefficients: Coefficients) -> Coefficients:
     """Return the same coefficients, interpolated at decimal years."""
     return replace(coefficients, by=BY_YEARS)
+
+
+def years_and_times(coefficients: Coefficients, epoch: NDArray[Any]) -> tuple[Floats, NDArray[np.int64]]:
+    """Return what the coefficients follow as decimal years and as microseconds: one of them, or neither."""
+    return (
+        epoch if coefficients.by == BY_YEARS else NO_YEARS,
+        epoch if coefficients.by == BY_MICROSECONDS else NO_TIMES,
+    )
 
 
 def years_of(epochs: NDArray[Any]) -> Floats:

@@ -146,11 +146,12 @@ def _kind(value: Any) -> str:
 
 def check_range(epoch: NDArray[Any], table: Table, out_of_range: str, name: str = "epoch") -> None:
     """Raise if an epoch is infinite, or lies outside the years of the model and should not."""
-    if not epoch.size:
+    wanted = out_of_range == "raise" and not table.fixed
+    if not epoch.size or not (wanted or epoch.dtype.kind == "f"):
         return
     extremes = np.array(_extremes(epoch))
-    if table.fixed or out_of_range != "raise":
-        if epoch.dtype.kind == "f" and np.isinf(extremes).any():
+    if not wanted:
+        if np.isinf(extremes).any():
             raise ValueError(f"{name} must be finite or NaN, got {extremes[np.isinf(extremes)][0]}")
         return
     first, last = table.years[0], table.years[-1]
