@@ -85,8 +85,16 @@ def error_of(capsys, *arguments):
     return error
 
 
+# Whoever runs the tests in the background, or under nohup, hands down signals that are ignored.
+SIGNALS = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
+
 def start(*arguments, code="import sys; from ecgkern.cli import main; sys.exit(main())", **options):
-    command = [sys.executable, "-c", code, "geomag", *map(str, arguments)]
+    command = [sys.executable, "-c", SIGNALS + code, "geomag", *map(str, arguments)]
     return subprocess.Popen(command, **options)
 
 
