@@ -1,28 +1,10 @@
-!> The kernels of the stats family: sums over pairs of samples (stats_pairs.inc, on stats_products.inc), ranks and
+!> The kernels of the stats family: sums over pairs of samples (stats_pairs.inc, on products.f90), ranks and
 !> warping (stats_series.inc), and lattice paths. Each .inc is compiled in float32 and in float64: Fortran has no
 !> templates, and f2py reads neither generic interfaces nor preprocessed source.
-module stats_products_f32
-    use kinds, only: wp => f32, i64
-    implicit none
-    private
-    public :: block_of_products, block_of_distances
-    include "registers.inc"
-    include "stats_products.inc"
-end module stats_products_f32
-
-module stats_products_f64
-    use kinds, only: wp => f64, i64
-    implicit none
-    private
-    public :: block_of_products, block_of_distances
-    include "registers.inc"
-    include "stats_products.inc"
-end module stats_products_f64
-
 module stats_pairs_f32
     use kinds, only: wp => f32, f32, f64, i8, i32, i64
-    use stats_products_f32, only: block_of_products, block_of_distances
-    use stats_products_f64, only: products_f64 => block_of_products
+    use products_f32, only: block_of_products, block_of_distances
+    use products_f64, only: block_of_products_f64 => block_of_products
     !$ use omp_lib, only: omp_get_thread_num
     implicit none
     private
@@ -33,7 +15,7 @@ end module stats_pairs_f32
 
 module stats_pairs_f64
     use kinds, only: wp => f64, f32, f64, i8, i32, i64
-    use stats_products_f64, only: block_of_products, block_of_distances, products_f64 => block_of_products
+    use products_f64, only: block_of_products, block_of_distances, block_of_products_f64 => block_of_products
     !$ use omp_lib, only: omp_get_thread_num
     implicit none
     private

@@ -41,6 +41,7 @@ def test_import_loads_numpy_and_nothing_heavier():
         "ecgkern.waveform",
         "ecgkern.stats",
         "ecgkern.geomag",
+        "ecgkern.conv",
     )
     code = f"import sys, ecgkern; print([m for m in {heavy} if m in sys.modules])"
     assert python(code)[1].strip() == "[]"
@@ -235,7 +236,7 @@ def test_examples_in_docstrings(name):
 
 
 def test_every_public_function_has_an_example_and_its_sections():
-    for family in (ecgkern.waveform, ecgkern.stats, ecgkern.geomag, ecgkern.data):
+    for family in (ecgkern.waveform, ecgkern.stats, ecgkern.geomag, ecgkern.conv, ecgkern.data):
         for name in family.__all__:
             thing = getattr(family, name)
             if callable(thing) and not isinstance(thing, type):

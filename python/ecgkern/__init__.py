@@ -2,6 +2,8 @@
 
 Families of kernels are subpackages, loaded when first used:
 
+conv
+    Multi-scale dilated 1-D convolution fused with its ReLU and 1x1 merge, forward and backward.
 geomag
     Geomagnetic coordinates, time and field in the centred and the eccentric dipole, 1900 to 2030.
 stats
@@ -9,7 +11,8 @@ stats
 waveform
     Batches of ECGs as sums of P, Q, R, S, T, U Gaussian waves placed at R peaks, with exact gradients.
 
-``ecgkern.data`` reads PTB-XL and MIT-BIH recordings. ``ecgkern.backends()`` tells which backends are ready.
+``ecgkern.torch`` has them as PyTorch operators, with layers and losses; ``ecgkern.data`` reads PTB-XL and MIT-BIH
+recordings. ``ecgkern.backends()`` tells which backends are ready.
 
 Examples
 --------
@@ -26,17 +29,19 @@ from ecgkern._threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("data", "geomag", "stats", "waveform")
+_SUBPACKAGES = ("conv", "data", "geomag", "stats", "torch", "waveform")
 
 __all__ = [
     "Backend",
     "BackendUnavailableError",
     "backends",
+    "conv",
     "data",
     "geomag",
     "get_num_threads",
     "set_num_threads",
     "stats",
+    "torch",
     "waveform",
 ]
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _threads
+from ecgkern._memory import aligned
 from ecgkern._numba_math import exp2, jit
 from ecgkern.stats import _kernels
 from ecgkern.stats._kernels import CITYBLOCK, LOG2_E, SQUARED, Functions
 from ecgkern.stats._numpy import CLOSE, OUTSTANDING
-from ecgkern.stats._pool import FORMS, PADDING, TILE, Pool, Totals, aligned, sums_of_chunks
+from ecgkern.stats._pool import FORMS, PADDING, TILE, Pool, Totals, sums_of_chunks
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern._memory import aligned
 from ecgkern.stats._kernels import PRODUCT, SQUARED, Functions
 
 Floats = NDArray[np.float64]
@@ -174,14 +175,6 @@ def centre(groups: Sequence[NDArray[Any]]) -> Floats:
     median = np.median(few, axis=0)
     spread = np.median(np.abs(few - median), axis=0)
     return np.asarray(np.where(np.abs(median) > 4.0 * spread, median, 0.0), dtype=np.float64)
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An empty array that starts on a cache line, so that no vector is read from two."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return np.asarray(raw[offset : offset + size].view(dtype).reshape(shape))
 
 
 def run(
