@@ -178,7 +178,9 @@ def _tensor_to_numpy(tensor: Any, name: str) -> Any:
     if tensor.device.type == "cuda":
         raise BackendUnavailableError(f"{name} is on {tensor.device}: {_probe('cuda')}; pass {name}.cpu()")
     if tensor.requires_grad:
-        raise TypeError(f"{name} requires grad, which this function does not record; pass {name}.detach()")
+        raise TypeError(
+            f"{name} requires grad, which this function does not record; pass {name}.detach(), or use ecgkern.torch"
+        )
     try:
         return tensor.numpy()
     except (RuntimeError, TypeError) as error:  # no memory to look at, or a type that NumPy does not have
