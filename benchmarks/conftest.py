@@ -5,6 +5,7 @@ The last lines of a run are the tables: medians, ratio to each peer, share of th
 
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -52,9 +53,10 @@ def same_threads():
 def compare(benchmark, request):
     """Time ours, the peers and the floor in turn, keep the row of the table and return our part of it.
 
-    records: how many of them a call of ours makes; size: what to write instead, where calls are timed. A peer whose
-    library is missing is left out, and the table says so. error: from a result to its relative error; memory: from a
-    name, "ours" or a peer's, to the MB that one call needs beyond its input. Both stay outside the timed rounds.
+    records: how many of them a call of ours makes; size: what to write instead, where calls are timed. floor: a call
+    that does what `records` records take at least, or a Peer with its own number of them. A peer whose library is
+    missing is left out, and the table says so. error: from a result to its relative error; memory: from a name, "ours"
+    or a peer's, to the MB that one call needs beyond its input. Both stay outside the timed rounds.
     """
 
     def run(
@@ -69,7 +71,8 @@ def compare(benchmark, request):
         error=None,
         memory=None,
     ):
-        calls = {**({"floor": Peer(floor, records)} if floor else {}), **peers}
+        floors = {"floor": floor if isinstance(floor, Peer) else Peer(floor, records)} if floor else {}
+        calls = {**floors, **peers}
         missing, results = {}, {}
         for name, peer in peers.items():  # the first call of each only warms up
             try:
@@ -87,7 +90,10 @@ def compare(benchmark, request):
                     peer.call()  # ours is warm as well
                 start = time.perf_counter()
                 results[name] = peer.call()
-                seconds[name].append(time.perf_counter() - start)
+                spent = time.perf_counter() - start
+                if peer.timed:
+                    spent, results[name] = results[name]
+                seconds[name].append(spent)
             time.sleep(0.01)  # OpenMP threads of a peer spin for a while after their work
             ours()
 
@@ -129,10 +135,12 @@ def compare(benchmark, request):
 
 
 def cpu_seconds():
-    """Processor time of this process, and of everything on the machine (zero where there is no /proc)."""
+    """Processor time of this process and its children, and of everything on the machine (zero without /proc)."""
+    children = [line for child in multiprocessing.active_children() for line in _lines(f"/proc/{child.pid}/stat")]
+    theirs = sum(int(word) for line in children for word in line.rpartition(")")[2].split()[11:13])
     ticks = [int(word) for line in _lines("/proc/stat")[:1] for word in line.split()[1:9]]
     busy = sum(ticks) - sum(ticks[3:5])  # without idle and iowait
-    return np.array([time.process_time(), busy / os.sysconf("SC_CLK_TCK")])
+    return np.array([time.process_time(), 0]) + np.array([theirs, busy]) / os.sysconf("SC_CLK_TCK")
 
 
 def surroundings():

@@ -2,10 +2,13 @@
 
 import ctypes
 import multiprocessing
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ecgkern
 
@@ -14,12 +17,14 @@ import ecgkern
 class Peer:
     """Somebody else's call that does the work for `records` records.
 
-    A peer too slow for every round has a smaller call to `warm` it up and is timed once.
+    A peer too slow for every round has a smaller call to `warm` it up and is timed once. The call of one that is
+    `timed` returns its own seconds and then its result.
     """
 
     call: Callable[[], Any]
-    records: int = 1
+    records: float = 1
     warm: Callable[[], Any] | None = None
+    timed: bool = False
 
 
 def use_our_threads():
@@ -29,19 +34,39 @@ def use_our_threads():
     torch.set_num_threads(ecgkern.get_num_threads())
 
 
-def extra_mb(call, small, full):
+def process_with(variables):
+    """A pool of one process with variables of its own in the environment: malloc reads its settings at the start."""
+    with mock.patch.dict(os.environ, variables):
+        return multiprocessing.get_context("spawn").Pool(1, use_our_threads)
+
+
+def peer_in(process, prepare, *arguments):
+    """A peer whose call, prepare(*arguments), is prepared, made and timed in another process."""
+    return Peer(lambda: process.apply(_timed, (prepare, arguments)), timed=True)
+
+
+def _timed(prepare, arguments):
+    call = prepare(*arguments)
+    time.sleep(0.01)  # OpenMP threads of whoever was timed before spin for a while
+    call()  # as warm as ours
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def extra_mb(call, small, full, variables=()):
     """How far call(*full()) raises the peak of the resident memory, in MB (10⁶ bytes), measured in a fresh process.
 
-    call(*small()) comes first: libraries, thread pools and compiled kernels do not count. None where there is no /proc.
+    `variables`: of its environment. call(*small()) comes first: libraries, thread pools and compiled kernels do not
+    count. None where there is no /proc.
     """
     if not Path("/proc/self/clear_refs").exists():
         return None
-    with multiprocessing.get_context("spawn").Pool(1) as process:
+    with process_with(variables) as process:
         return process.apply(_growth, (call, small, full))
 
 
 def _growth(call, small, full):
-    use_our_threads()
     call(*small())
     arguments = full()
     ctypes.CDLL(None).malloc_trim(0)

@@ -13,7 +13,14 @@ threads. Floor of `stats`: the multiplications of the pairs i < j of the pooled 
 best rate of the BLAS of NumPy and torch (gradient: three times that; 12 dimensions: with one exponential a pair; KS:
 the data read once). Floor of `geomag`: the inputs read and the results written once, to arrays made beforehand; the
 times themselves include making the results, whose first touch costs up to 1 ns a value where the allocator gave its
-pages back. There the ratio of two threads is to one of ours. Error: relative, against float64 (`geomag`: against long
+pages back. There the ratio of two threads is to one of ours. Floor of `conv`: the useful multiply-adds at the rate of a
+matrix product of 2048 x 2048 float32 values by the faster of the BLAS of NumPy and torch. Useful are those of the
+forward pass, and in training as many again for the kernels (`train`) and for the records (`train_all`) and twice those
+of the merge; what ours computes a second time, to save memory, is not. The peers of `conv` are PyTorch, each in a
+process of its own; one with tuned malloc was started with MALLOC_MMAP_THRESHOLD_=4294967296,
+MALLOC_TRIM_THRESHOLD_=8589934592 and MALLOC_TOP_PAD_=268435456, "in chunks" takes few records at a time. There 64
+records of one channel have eager PyTorch and the arrangement of each means that was fastest in a trial, other sizes
+eager PyTorch and the fastest of all 14. Error: relative, against float64 (`geomag`: against long
 double, angles and hours in radians). MB: how far one call raises the peak of the resident memory of a fresh process
 that already holds the data; results that the call makes, in `geomag` 8 MB each, are part of it. Others: what part of
 the processor time spent during the rounds went to other processes; from a few per cent on, the times are too long and

@@ -1,10 +1,13 @@
 """The torch operators against their composites and closed forms: gradients, transforms, types, layers and losses."""
 
 import copy
+import os
 import pickle
+import re
 import subprocess
 import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -848,6 +851,23 @@ def test_cyclical_beta_rises_and_rests_in_every_cycle():
     np.testing.assert_allclose(betas, 0.5 * np.minimum(1, t / 125), rtol=1e-15)
     uneven = [et.cyclical_beta(t, n_steps=10, n_cycles=3, ratio=1.0) for t in range(1, 11)]  # ceil(10 / 3) = 4
     np.testing.assert_allclose(uneven, np.minimum(1, np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1]) / (10 / 3)))
+
+
+def test_an_encoder_of_real_records_learns_as_with_pytorch(tmp_path):
+    if not os.environ.get("ECGKERN_DATA"):
+        pytest.skip("ECGKERN_DATA is not set: it names the folder of real recordings")
+    example = Path(__file__).parents[1] / "examples" / "train_encoder.py"
+    command = [sys.executable, example, "--steps", "12", "--batch-size", "16", "--records", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    first, last = (re.search(rf"^ *{step} +(\S+) +(\S+)$", done.stdout, re.MULTILINE) for step in (1, 12))
+    assert first
+    assert last
+    assert float(last[2]) < float(first[2])  # it learns
+    difference = re.search(r"difference of the losses: (\S+)", done.stdout)
+    assert difference
+    assert float(difference[1]) < 1e-3
+    assert (tmp_path / "train_encoder.png").stat().st_size > 10_000
 
 
 # --- package ----------------------------------------------------------------------------------------------------------
