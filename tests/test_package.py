@@ -236,7 +236,7 @@ def test_examples_in_docstrings(name):
 
 
 def test_every_public_function_has_an_example_and_its_sections():
-    for family in (ecgkern.waveform, ecgkern.stats, ecgkern.geomag, ecgkern.conv, ecgkern.data):
+    for family in (ecgkern.waveform, ecgkern.stats, ecgkern.geomag, ecgkern.conv, ecgkern.torch, ecgkern.data):
         for name in family.__all__:
             thing = getattr(family, name)
             if callable(thing) and not isinstance(thing, type):
@@ -244,9 +244,20 @@ def test_every_public_function_has_an_example_and_its_sections():
                     assert f"{section}\n" in (thing.__doc__ or ""), f"{name} lacks {section}"
 
 
+def examples(page):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    return [compile(block, page, "exec") for block in blocks]
+
+
 def test_readme_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    for example in examples("README.md"):
+        exec(example, {})
+
+
+def test_examples_on_training_run_one_after_another():
+    names = {}
+    for example in examples("docs/training.md"):
+        exec(example, names)
+    assert names["amplitude"].grad.shape == (6,)
