@@ -1,7 +1,8 @@
 """The one place that turns (array library, ``backend=``) into the module that does the work.
 
 A call goes: public function, validation, `load(family, backend)`, one function of that backend with flat, contiguous,
-checked NumPy arrays, result wrapped back into the caller's array library.
+checked arrays, result wrapped back into the caller's array library. Arrays on the host are NumPy's from validation on;
+those on a GPU stay what and where they are, and `device` says where that is.
 """
 
 import functools
@@ -15,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from ecgkern import _validate
+from ecgkern import _cuda, _validate
 
 HOST_BACKENDS = ("fortran", "numba", "numpy")
 BACKENDS = (*HOST_BACKENDS, "cuda")
+_LEAST_CAPABILITY = (7, 5)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ def backends() -> dict[str, Backend]:
     True
     """
     return {name: _probe(name) for name in BACKENDS}
+
+
+def is_available(name: str) -> bool:
+    """Whether a backend is ready here."""
+    return _probe(name).available
 
 
 @functools.cache
@@ -113,7 +120,24 @@ def _probe_numpy() -> Backend:
 
 
 def _probe_cuda() -> Backend:
-    return Backend("cuda", False, "this version of ecgkern has no CUDA kernels")
+    install = 'pip install "ecgkern[cuda13]"   (or cuda12, as the driver has it)'
+    if importlib.util.find_spec("cupy") is None:
+        return Backend("cuda", False, "CuPy is not installed", install)
+    try:
+        import cupy
+
+        if not cupy.cuda.is_available():
+            return Backend("cuda", False, f"CuPy {cupy.__version__} finds no GPU")
+        card = cupy.cuda.runtime.getDeviceProperties(0)
+        version = cupy.cuda.runtime.runtimeGetVersion()
+    except Exception as error:  # CuPy raises its own errors where driver and CUDA do not go together
+        return Backend("cuda", False, f"CuPy does not start: {error}", install)
+    name, capability = card["name"].decode(), (card["major"], card["minor"])
+    detail = f"{name}, compute capability {capability[0]}.{capability[1]}"
+    if capability < _LEAST_CAPABILITY:
+        return Backend("cuda", False, f"{detail}: {_LEAST_CAPABILITY[0]}.{_LEAST_CAPABILITY[1]} or later is needed")
+    cuda = f"CUDA {version // 1000}.{version % 1000 // 10}"
+    return Backend("cuda", True, f"{detail}, CuPy {cupy.__version__}, {cuda}, kernels compiled at first use and cached")
 
 
 @functools.cache
@@ -130,15 +154,40 @@ def _default_host_backend() -> str:
     return name
 
 
-def load(family: str, backend: str | None) -> ModuleType:
-    """Return the module of a family that computes on the given backend (None: the best one for host arrays)."""
-    if backend is None:
-        backend = _default_host_backend()
-    elif backend not in BACKENDS:
+def load(family: str, backend: str | None, device: _cuda.Device | None = None) -> ModuleType:
+    """Return the module of a family that computes on the given backend (None: the best one for the arrays)."""
+    if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be None or one of {', '.join(BACKENDS)}; got {backend!r}")
-    elif not _probe(backend).available:
+    if backend is None:
+        backend = _default_host_backend() if device is None else "cuda"
+    if not _probe(backend).available:
         raise BackendUnavailableError(f"backend {backend!r} is not available: {_probe(backend)}")
+    if (device is None) == (backend == "cuda"):
+        where = "the host" if device is None else "a GPU"
+        wanted = (
+            "CuPy arrays or torch CUDA tensors" if device is None else "arrays on the host, such as x.get() of CuPy's"
+        )
+        raise TypeError(f"the arrays are on {where}, and backend {backend!r} takes {wanted}; or leave backend out")
     return importlib.import_module(f"ecgkern.{family}._{backend}")
+
+
+def device(**arguments: Any) -> _cuda.Device | None:
+    """Return the one card that the arrays among the arguments are on, or None if they are on the host.
+
+    Plain numbers and lists fit either; arrays on the host beside arrays on a card are an error, as are two cards.
+    """
+    found: dict[int | None, tuple[str, _cuda.Device | None]] = {}
+    for name, value in arguments.items():
+        for member in value if isinstance(value, list | tuple) else (value,):
+            if hasattr(member, "dtype") and not isinstance(member, np.generic):
+                card = _cuda.of(member)
+                found.setdefault(None if card is None else card.index, (name, card))
+    if len(found) > 1:
+        where = ", ".join(
+            f"{name} is on {'the host' if index is None else f'GPU {index}'}" for index, (name, _) in found.items()
+        )
+        raise TypeError(f"all arrays must be on one device, but {where}; move one of them")
+    return next((card for _, card in found.values()), None)
 
 
 def array_library(**arguments: Any) -> str:
@@ -168,7 +217,7 @@ def to_numpy(value: Any, name: str) -> Any:
     if library == "torch":
         return _tensor_to_numpy(value, name)
     if library == "cupy":
-        raise BackendUnavailableError(f"{name} is a CuPy array: {_probe('cuda')}; pass {name}.get()")
+        raise TypeError(f"{name} is a CuPy array, and this function computes on the host; pass {name}.get()")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; pass {name}.filled() or .compressed()")
     return value
@@ -176,7 +225,7 @@ def to_numpy(value: Any, name: str) -> Any:
 
 def _tensor_to_numpy(tensor: Any, name: str) -> Any:
     if tensor.device.type == "cuda":
-        raise BackendUnavailableError(f"{name} is on {tensor.device}: {_probe('cuda')}; pass {name}.cpu()")
+        raise TypeError(f"{name} is on {tensor.device}, and this function computes on the host; pass {name}.cpu()")
     if tensor.requires_grad:
         raise TypeError(
             f"{name} requires grad, which this function does not record; pass {name}.detach(), or use ecgkern.torch"

@@ -189,14 +189,14 @@ def _check(
 # --- operators: schema, native kernel, shapes, autograd, vmap ---------------------------------------------------------
 
 
-@torch.library.custom_op("ecgkern::multiscale_conv1d", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::multiscale_conv1d", mutates_args=(), device_types=("cpu", "cuda"))
 def _multiscale_conv1d(
     x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], merge: Sequence[Tensor], dilation: int, relu: bool
 ) -> Tensor:
     return conv.multiscale_conv1d(x.detach(), **_native(weights, biases, merge, dilation, relu))
 
 
-@torch.library.custom_op("ecgkern::multiscale_conv1d_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::multiscale_conv1d_backward", mutates_args=(), device_types=("cpu", "cuda"))
 def _backward(
     grad_out: Tensor,
     x: Tensor,

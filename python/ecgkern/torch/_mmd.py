@@ -232,7 +232,7 @@ def _median(measure: Tensor, kernel: Kernel) -> float:
 # --- operators: schema, native kernel, shapes, autograd, vmap ---------------------------------------------------------
 
 
-@torch.library.custom_op("ecgkern::mmd2", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::mmd2", mutates_args=(), device_types=("cpu", "cuda"))
 def _mmd2(
     x: Tensor,
     y: Tensor,
@@ -245,7 +245,7 @@ def _mmd2(
     return stats.mmd2(x.detach(), y.detach(), **_native(kernel, parameters, bandwidth, estimator, weights))
 
 
-@torch.library.custom_op("ecgkern::mmd2_grad", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::mmd2_grad", mutates_args=(), device_types=("cpu", "cuda"))
 def _mmd2_grad(
     x: Tensor,
     y: Tensor,

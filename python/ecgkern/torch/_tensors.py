@@ -4,14 +4,16 @@ Each operator has a composite beside it, the same function in plain PyTorch. It 
 kernel, what the gradient of a native gradient is taken of, and what the tests compare with.
 """
 
-# mypy: no-warn-return-any
+# mypy: no-warn-return-any, allow-untyped-decorators
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ecgkern import _dispatch
 
 
 def floating(value: Any, name: str) -> Tensor:
@@ -48,7 +50,13 @@ def native(device: torch.device) -> bool:
     lose the tangents of forward-mode differentiation.
     """
     forward_mode = torch.autograd.forward_ad._current_level >= 0
-    return device.type in ("cpu", "meta") and not forward_mode and func_transforms() <= {"Vmap"}
+    ready = device.type in ("cpu", "meta") or (device.type == "cuda" and _cuda_is_ready())
+    return ready and not forward_mode and func_transforms() <= {"Vmap"}
+
+
+@torch.compiler.assume_constant_result
+def _cuda_is_ready() -> bool:
+    return _dispatch.is_available("cuda")
 
 
 def func_transforms() -> set[str]:
@@ -65,11 +73,16 @@ def autocasts(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
-def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Let composites compute in the type of their tensors under autocast, as the native kernels do."""
-    if autocasts(device):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Let composites compute in the type of their tensors, without autocast or TF32, as the native kernels do."""
+    flags = torch.backends.cudnn.flags
+    plain = device.type != "cuda" or torch.compiler.is_compiling()  # flags cannot be traced
+    with (
+        torch.autocast(device.type, enabled=False) if autocasts(device) else nullcontext(),
+        nullcontext() if plain else flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False),
+    ):
+        yield
 
 
 def differentiate_gradient(

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecgkern import waveform
+from ecgkern import _cuda, _dispatch, waveform
 from ecgkern.torch import _tensors
 from ecgkern.waveform import PHYSIO, Waves
+from ecgkern.waveform._problem import Problem
 
 
 def gaussian_waves(
@@ -91,8 +92,9 @@ def gaussian_waves(
     The samples are computed in float32 or float64, the half types in float32; R peaks and waves are float64
     throughout, under autocast too. The backward pass gives all gradients in one pass, in the type of each argument;
     windows are cut as in the forward pass, and count as fixed. Gradients of gradients, of any order, are those of
-    plain PyTorch. So is everything under ``torch.func.grad`` and its kin, in forward mode and on other devices than
-    the CPU; there the values of widths and offsets are not checked. On MPS, which has no float64, times are float32.
+    plain PyTorch. So is everything under ``torch.func.grad`` and its kin, in forward mode and on devices other than CPU
+    and CUDA. The values of widths and offsets are checked on the CPU only; elsewhere what is not a number makes the
+    record one. On MPS, which has no float64, times are float32.
 
     Examples
     --------
@@ -234,7 +236,7 @@ def gaussian_waves_composite(
 # --- operators: schema, native kernel, shapes, autograd, vmap ---------------------------------------------------------
 
 
-@torch.library.custom_op("ecgkern::gaussian_waves", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::gaussian_waves", mutates_args=(), device_types=("cpu", "cuda"))
 def _gaussian_waves(
     r_peaks: Tensor,
     row_offsets: Tensor,
@@ -247,6 +249,12 @@ def _gaussian_waves(
     cutoff: float,
     dtype: torch.dtype,
 ) -> Tensor:
+    if (device := _cuda.of(r_peaks)) is not None:
+        problem = _on_card(r_peaks, row_offsets, amplitude, delay, width, lead_gain, fs, cutoff)
+        y = r_peaks.new_empty(problem.shape(length), dtype=dtype)
+        module = _dispatch.load("waveform", None, device)
+        module.gaussian_waves(device, problem, y.view(problem.n_records, problem.n_leads, length))
+        return y
     return waveform.gaussian_waves(
         r_peaks.detach(),
         **_native(row_offsets, amplitude, delay, width, lead_gain, fs, cutoff),
@@ -255,7 +263,7 @@ def _gaussian_waves(
     )
 
 
-@torch.library.custom_op("ecgkern::gaussian_waves_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("ecgkern::gaussian_waves_backward", mutates_args=(), device_types=("cpu", "cuda"))
 def _backward(
     grad_out: Tensor,
     r_peaks: Tensor,
@@ -267,12 +275,39 @@ def _backward(
     fs: float,
     cutoff: float,
 ) -> list[Tensor]:
+    if (device := _cuda.of(r_peaks)) is not None:
+        problem = _on_card(r_peaks, row_offsets, amplitude, delay, width, lead_gain, fs, cutoff)
+        rows = grad_out.contiguous().view(problem.n_records, problem.n_leads, grad_out.shape[-1])
+        found = _dispatch.load("waveform", None, device).gaussian_waves_grad(device, problem, rows, fs)
+        of_waves = (found.waves[..., i].reshape(amplitude.shape) for i in range(3))
+        every = [found.r_peaks, *of_waves, *([] if lead_gain is None else [found.lead_gain])]
+        return [grad.to(r_peaks.dtype, memory_format=torch.contiguous_format, copy=True) for grad in every]
     grads = waveform.gaussian_waves_grad(
         grad_out.detach(),
         r_peaks.detach(),
         **_native(row_offsets, amplitude, delay, width, lead_gain, fs, cutoff),
     )
     return [grad.to(r_peaks.dtype) for grad in grads if grad is not None]
+
+
+def _on_card(
+    r_peaks: Tensor,
+    row_offsets: Tensor,
+    amplitude: Tensor,
+    delay: Tensor,
+    width: Tensor,
+    lead_gain: Tensor | None,
+    fs: float,
+    cutoff: float,
+) -> Problem:
+    """What the CUDA kernels take: everything stays on the card, in samples and double precision."""
+
+    def sets(values: Tensor) -> Tensor:
+        return torch.atleast_2d(values).double().contiguous()
+
+    gain = None if lead_gain is None else lead_gain.double().contiguous()
+    waves = sets(amplitude), sets(delay * fs), sets(width * fs)
+    return Problem(row_offsets.contiguous(), r_peaks.double().contiguous(), *waves, gain, cutoff)
 
 
 def _native(

@@ -1,5 +1,6 @@
 """`gaussian_waves`, its gradient and `dirac_delta`: check the arguments, choose the backend, wrap the result."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,11 +106,16 @@ def gaussian_waves(
     """
     r_peaks, row_offsets = _problem.flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets, out=out)
+    device = _dispatch.device(r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets, out=out)
     length = _validate.positive_integer(length, "length")
-    module = _dispatch.load("waveform", backend)
+    module = _dispatch.load("waveform", backend, device)
     result_dtype = _validate.float_dtype(dtype)
-    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
+    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff, device)
     _problem.check_magnitude(problem, result_dtype)
+    if device is not None:
+        y = device.output(out, problem.shape(length), result_dtype)
+        module.gaussian_waves(device, problem, y.reshape((problem.n_records, problem.n_leads, length)))
+        return y
     host_out = _dispatch.to_numpy(out, "out")
     inputs = {"r_peaks": problem.r_peaks, "row_offsets": problem.row_offsets, "lead_gain": problem.lead_gain}
     y = _validate.output(host_out, problem.shape(length), result_dtype, inputs)
@@ -177,11 +183,18 @@ def gaussian_waves_grad(
     """
     r_peaks, row_offsets = _problem.flat_if_joined(r_peaks, row_offsets)
     library = _dispatch.array_library(grad_out=grad_out, r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets)
-    module = _dispatch.load("waveform", backend)
-    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff)
+    device = _dispatch.device(grad_out=grad_out, r_peaks=r_peaks, lead_gain=lead_gain, row_offsets=row_offsets)
+    module = _dispatch.load("waveform", backend, device)
+    problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff, device)
+    per_beat = waves.width.ndim == 2
+    if device is not None:
+        grad = _problem.upstream_on(device, grad_out, problem)
+        _problem.check_magnitude(problem, device.dtype(grad))
+        found = module.gaussian_waves_grad(device, problem, grad, float(fs))
+        counts = None if row_offsets is not None else [len(row) for row in r_peaks]
+        return _of_device(found, per_beat, counts)
     upstream = _problem.upstream(_dispatch.to_numpy(grad_out, "grad_out"), problem)
     _problem.check_magnitude(problem, upstream.dtype)
-    per_beat = waves.width.ndim == 2
     chunks = _problem.chunks(problem)
     sums = _problem.zero_sums(problem, chunks, per_beat, upstream.dtype)
     if problem.r_peaks.size:
@@ -213,6 +226,16 @@ def gaussian_waves_grad(
         width=wrap(per_wave[..., 2] * float(fs)),
         lead_gain=None if lead_gain is None else wrap(sums.gain.sum(axis=0)),
     )
+
+
+def _of_device(found: Any, per_beat: bool, counts: list[int] | None) -> Gradients:
+    """Shape gradients on a GPU as the caller gave the arguments; `counts` are the peaks of each record in a list."""
+    amplitude, delay, width = (found.waves[..., i] if per_beat else found.waves[0, :, i] for i in range(3))
+    r_peaks = found.r_peaks
+    if counts is not None:
+        ends = np.cumsum([0, *counts]).tolist()
+        r_peaks = [found.r_peaks[i:j] for i, j in pairwise(ends)]
+    return Gradients(r_peaks, amplitude, delay, width, found.lead_gain)
 
 
 def dirac_delta(x: ArrayLike, epsilon: float, *, normalization: str = "peak") -> Any:

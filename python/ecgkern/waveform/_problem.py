@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern._cuda import Device
 from ecgkern.waveform._waves import Waves
 
 LANES = 16  # samples that the compiled kernels compute together; `lanes` in fortran/waveform_kernels.inc
@@ -36,7 +37,7 @@ class Problem(NamedTuple):
 
     @property
     def n_records(self) -> int:
-        return int(self.row_offsets.size) - 1
+        return len(self.row_offsets) - 1
 
     @property
     def n_waves(self) -> int:
@@ -86,22 +87,30 @@ def flat_if_joined(r_peaks: Any, row_offsets: Any) -> tuple[Any, Any]:
     return r_peaks.values, r_peaks.row_offsets
 
 
-def check(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, cutoff: Any) -> Problem:
-    """Check the arguments of the public functions and turn times into samples."""
+def check(
+    r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, cutoff: Any, device: Device | None = None
+) -> Problem:
+    """Check the arguments of the public functions and turn times into samples; peaks and gains stay on the device."""
     rate = _validate.positive(fs, "fs", "Hz")
-    peaks, offsets = _validate.ragged(
-        _dispatch.to_numpy(r_peaks, "r_peaks"), _dispatch.to_numpy(row_offsets, "row_offsets"), "r_peaks"
-    )
+    if device is None:
+        peaks, offsets = _validate.ragged(
+            _dispatch.to_numpy(r_peaks, "r_peaks"), _dispatch.to_numpy(row_offsets, "row_offsets"), "r_peaks"
+        )
+    else:
+        peaks, offsets = _on_device(device, r_peaks, row_offsets)
     if not isinstance(waves, Waves):
         raise TypeError(f"waves must be ecgkern.waveform.Waves, got {type(waves).__name__}")
     n_waves = len(waves.name)
-    if waves.width.ndim == 2 and waves.width.shape[0] != peaks.size:
-        raise ValueError(f"waves has {waves.width.shape[0]} sets, one per beat, but r_peaks has {peaks.size} beats")
+    if waves.width.ndim == 2 and waves.width.shape[0] != len(peaks):
+        raise ValueError(f"waves has {waves.width.shape[0]} sets, one per beat, but r_peaks has {len(peaks)} beats")
     gain = None
     if lead_gain is not None:
-        gain = _validate.real_array(_dispatch.to_numpy(lead_gain, "lead_gain"), "lead_gain", (2,))
+        if device is None:
+            gain = _validate.real_array(_dispatch.to_numpy(lead_gain, "lead_gain"), "lead_gain", (2,))
+        else:
+            gain = device.values(lead_gain, "lead_gain", (2,), np.float64)
         if gain.shape[1] != n_waves or gain.shape[0] == 0:
-            raise ValueError(f"lead_gain must have shape (n_leads, {n_waves}), got {gain.shape}")
+            raise ValueError(f"lead_gain must have shape (n_leads, {n_waves}), got {tuple(gain.shape)}")
     with np.errstate(over="ignore"):  # what is infinite in samples is reported in the caller's words
         delay = _validate.finite(waves.delay * rate, "delay * fs")
         width = _validate.finite(waves.width * rate, "width * fs")
@@ -115,6 +124,23 @@ def check(r_peaks: Any, fs: Any, waves: Any, lead_gain: Any, row_offsets: Any, c
         gain,
         _validate.positive(cutoff, "cutoff", "standard deviations"),
     )
+
+
+def _on_device(device: Device, r_peaks: Any, row_offsets: Any) -> tuple[Any, Any]:
+    """Flat R peaks and row offsets on the device; the kernels clamp offsets, whose values nobody looks at here."""
+    if row_offsets is not None:
+        peaks = device.values(r_peaks, "r_peaks", (1,), np.float64)
+        offsets = device.values(row_offsets, "row_offsets", (1,), np.int64)
+        if len(offsets) == 0:
+            raise ValueError("row_offsets must have n_records + 1 entries, got none")
+        return peaks, offsets
+    if not isinstance(r_peaks, list | tuple):
+        raise TypeError(
+            "r_peaks must be a list of 1-D arrays, one per record, or 1-D values with row_offsets; got "
+            f"{type(r_peaks).__name__} of shape {tuple(r_peaks.shape)} without row_offsets"
+        )
+    rows = [device.values(row, f"r_peaks[{i}]", (1,), np.float64) for i, row in enumerate(r_peaks)]
+    return device.concatenate(rows), device.upload(np.cumsum([0, *map(len, rows)]).astype(np.int64))
 
 
 def _sets(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,7 +168,8 @@ def _check_resolution(waves: Waves, width: NDArray[np.float64], fs: float) -> No
 
 def check_magnitude(problem: Problem, dtype: np.dtype[Any]) -> None:
     """Refuse what would overflow in the arithmetic of `dtype`, where infinity times zero is NaN."""
-    amplitude, gain = np.abs(problem.amplitude).max(initial=0.0), np.abs(problem.gain).max()
+    amplitude = np.abs(problem.amplitude).max(initial=0.0)
+    gain = np.abs(problem.gain).max() if isinstance(problem.gain, np.ndarray) else 0.0
     limit = _LARGEST[dtype]
     if max(amplitude, gain) > limit or amplitude * gain > limit:
         raise ValueError(
@@ -172,16 +199,28 @@ def upstream(grad_out: Any, problem: Problem) -> NDArray[Any]:
     """Check grad_out; return it as (n_records, n_leads, length >= 16)."""
     grad = np.asarray(grad_out)
     _validate.float_dtype(grad.dtype, "the dtype of grad_out")
-    expected = "(n_records, length)" if problem.lead_gain is None else "(n_records, n_leads, length)"
     if grad.ndim == 0 or grad.shape != problem.shape(grad.shape[-1]) or grad.shape[-1] == 0:
-        raise ValueError(
-            f"grad_out must have shape {expected} = {problem.shape(-1)} with -1 for any length of at least 1, "
-            f"got {grad.shape}"
-        )
+        raise _wrong_upstream(problem, grad.shape)
     _validate.finite(grad, "grad_out")
     grad = np.ascontiguousarray(grad).reshape(problem.n_records, problem.n_leads, -1 if grad.size else grad.shape[-1])
     missing = LANES - grad.shape[-1]
     return grad if missing <= 0 else np.pad(grad, ((0, 0), (0, 0), (0, missing)))
+
+
+def upstream_on(device: Device, grad_out: Any, problem: Problem) -> Any:
+    """Check grad_out on the device; return it as (n_records, n_leads, length)."""
+    grad = device.values(grad_out, "grad_out")
+    _validate.float_dtype(device.dtype(grad_out), "the dtype of grad_out")
+    if grad.ndim == 0 or tuple(grad.shape) != problem.shape(grad.shape[-1]) or grad.shape[-1] == 0:
+        raise _wrong_upstream(problem, tuple(grad.shape))
+    return grad.reshape((problem.n_records, problem.n_leads, grad.shape[-1]))
+
+
+def _wrong_upstream(problem: Problem, shape: tuple[int, ...]) -> ValueError:
+    expected = "(n_records, length)" if problem.lead_gain is None else "(n_records, n_leads, length)"
+    return ValueError(
+        f"grad_out must have shape {expected} = {problem.shape(-1)} with -1 for any length of at least 1, got {shape}"
+    )
 
 
 def chunks(problem: Problem) -> Chunks:

@@ -1,0 +1,104 @@
+"""CUDA kernels without a GPU: they compile within their budgets, and their barriers are there because they must be.
+
+NVRTC compiles for cards that are not here, and tells the registers of each kernel. ThreadSanitizer watches a launch
+recorded from the emulator, with a thread of the system for each of the GPU's.
+"""
+
+import importlib
+import io
+import json
+import re
+import shutil
+import subprocess
+
+import emulator
+import numpy as np
+import pytest
+
+from ecgkern.waveform import gaussian_waves, gaussian_waves_grad
+
+SOURCES = emulator.ROOT / "cuda"
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100")
+# Registers of a thread, at most, for any kernel of the name, on any of these architectures; none may spill.
+BUDGET = json.loads((SOURCES.parent / "tests" / "cuda_registers.json").read_text())
+FAMILIES = [name for name in emulator.MODULES if (SOURCES / f"{name}.cu").exists()]
+
+
+def kernels(family):
+    return [f"ecgkern::{kernel}" for kernel in importlib.import_module(emulator.MODULES[family]).KERNELS]
+
+
+def registers_and_spills(log, lowered):
+    """(registers, bytes spilled) of each kernel, from what ptxas says."""
+    found = {}
+    for part in log.split("Compiling entry function '")[1:]:
+        name = part[: part.index("'")]
+        spilled = sum(int(n) for n in re.findall(r"(\d+) bytes spill", part.split("Compile time")[0]))
+        found[name] = int(re.search(r"Used (\d+) registers", part)[1]), spilled
+    return {kernel: found[name] for kernel, name in lowered.items()}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kernels_compile_within_their_registers(family, architecture):
+    core = pytest.importorskip("cuda.core")
+    options = core.ProgramOptions(
+        std="c++17", arch=architecture, include_path=[str(SOURCES)], ftz=True, ptxas_options=["-v"]
+    )
+    log = io.StringIO()
+    program = core.Program((SOURCES / f"{family}.cu").read_text(), "c++", options)
+    code = program.compile("cubin", name_expressions=kernels(family), logs=log)
+    lowered = {name: mangled.decode() for name, mangled in code.symbol_mapping.items()}
+    measured = registers_and_spills(log.getvalue(), lowered)
+    assert set(measured) == set(kernels(family))
+    over = {}
+    for kernel, (registers, spilled) in measured.items():
+        budget = BUDGET[family][kernel.removeprefix("ecgkern::").split("<")[0]]
+        if registers > budget or spilled:
+            over[kernel] = f"{registers} registers of {budget}, {spilled} bytes spilled"
+    assert not over
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nvcc_compiles_the_same_source(family, tmp_path):
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        return  # NVRTC has shown it above; this is the other compiler, where there is one
+    command = [nvcc, "-std=c++17", "-fatbin", "-arch=all-major", "-o", str(tmp_path / "out.fatbin")]
+    done = subprocess.run([*command, str(SOURCES / f"{family}.cu")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def waveform_launches():
+    import cupy
+
+    peaks, offsets = cupy.asarray(np.linspace(5.0, 900.0, 40)), cupy.asarray(np.array([0, 12, 40]))
+    y = gaussian_waves(peaks, fs=100.0, length=300, row_offsets=offsets)
+    gaussian_waves_grad(y, peaks, fs=100.0, row_offsets=offsets)
+
+
+LAUNCHES = {"waveform": waveform_launches}
+
+
+def sanitized(family, launches, source=None):
+    """Run recorded launches under ThreadSanitizer; return what it reports."""
+    program = emulator.compiled(family, "-DEMULATOR_THREADS", "-fsanitize=thread", "-pthread",
+                                source=source, main=emulator.REPLAY)  # fmt: skip
+    # ThreadSanitizer of gcc 12 does not know how newer kernels spread addresses.
+    command = ["setarch", "-R", str(program), str(launches)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"TSAN_OPTIONS": "halt_on_error=1"})
+    assert done.returncode in (0, 66), done.stderr[-4000:]
+    return done.stderr
+
+
+@pytest.mark.parametrize("gpu", ["emulated-cupy"], indirect=True)
+@pytest.mark.parametrize("family", LAUNCHES)
+def test_barriers_keep_threads_apart(family, gpu, tmp_path):
+    launches = tmp_path / "launches"
+    with emulator.record(launches):
+        LAUNCHES[family]()
+    assert not sanitized(family, launches)
+    source = (SOURCES / f"{family}.cu").read_text()
+    cut = source.replace("__syncthreads();", ";", 1)
+    assert cut != source
+    assert "data race" in sanitized(family, launches, cut)
