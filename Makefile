@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | wheel | clean     Each sets up what it needs: see tools/setup.sh.
+# make demo | test | bench | gpu | lint | wheel | clean     Each sets up what it needs: see tools/setup.sh.
 #   make demo DATA=path/to/ptb-xl     real recordings instead of a download or a simulation
 #   ECGKERN_FORTRAN=OFF make test     without a Fortran compiler
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* fortran/* fortran/registers/*/*) tools/setup.sh
 
 .DEFAULT_GOAL = test
-.PHONY: demo test bench lint wheel clean
+.PHONY: demo test bench gpu lint wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ecgkern demo $(if $(DATA),--data "$(DATA)")
@@ -18,6 +18,10 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/ecgkern bench
+
+# With the Python that drives the GPU, and without a build.
+gpu:
+	tools/gpu.sh
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

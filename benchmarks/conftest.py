@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import render
-from measure import Peer, use_our_threads
+from measure import BACKENDS, Peer, use_our_threads
 
 import ecgkern
 
-BACKENDS = [name for name, backend in ecgkern.backends().items() if backend.available and name != "numpy"]
 PER_SECOND = {"microseconds per record": 1e6, "milliseconds per call": 1e3, "nanoseconds per point": 1e9}
+ON_GPU = ecgkern.backends()["cuda"].available
+collect_ignore = [] if ON_GPU else ["bench_gpu.py"]
 LIBRARIES = (
+    "cupy-cuda12x",
+    "cupy-cuda13x",
     "torch",
     "scikit-learn",
     "scipy",
@@ -165,7 +168,21 @@ def surroundings():
             for name, backend in ecgkern.backends().items()
             if backend.available and name != "numpy"
         },
+        **(_card() if ON_GPU else {}),
         "peers": ", ".join(f"{name} {version}" for name in LIBRARIES if (version := _version(name))),
+    }
+
+
+def _card():
+    import peers_gpu
+    import torch
+
+    driver = next((line for line in _lines("/proc/driver/nvidia/version")), "unknown")
+    return {
+        "card": torch.cuda.get_device_name(),
+        "driver": driver.removeprefix("NVRM version: "),
+        "cuda in torch": torch.version.cuda,
+        "rates": peers_gpu.rates(),
     }
 
 

@@ -12,6 +12,9 @@ from unittest import mock
 
 import ecgkern
 
+# Those that compute on the host, and are worth a time.
+BACKENDS = [name for name in ("fortran", "numba") if ecgkern.backends()[name].available]
+
 
 @dataclass(frozen=True)
 class Peer:

@@ -24,7 +24,12 @@ eager PyTorch and the fastest of all 14. Error: relative, against float64 (`geom
 double, angles and hours in radians). MB: how far one call raises the peak of the resident memory of a fresh process
 that already holds the data; results that the call makes, in `geomag` 8 MB each, are part of it. Others: what part of
 the processor time spent during the rounds went to other processes; from a few per cent on, the times are too long and
-not to be compared.
+not to be compared. On a GPU arrays are there before the clock starts, which stops when the result is; the floor is
+what the bytes take at the rate of a copy on the card, or the multiplications at that of products of 8192 x 8192
+matrices, and MB is memory of the card.
+"""
+NO_CARD = """No run on a GPU has been made yet. `make gpu` makes one and puts its table here: the same cases on the card
+and on the CPU, PyTorch's own operations on the card beside them, and the rates that the card reaches as the ceilings.
 """
 WORDS = ("case", "backend", "size", "peer")  # aligned to the left
 
@@ -70,16 +75,19 @@ def tables(rows):
 
 def render():
     """Write RESULTS.md anew."""
-    parts = [HEAD]
+    parts, on_cards = [HEAD], 0
     for path in sorted((FOLDER / "results").glob("*.json")):
         run = json.loads(path.read_text())
         rows = run.pop("rows")
-        parts.append(f"\n## {run.pop('processor')}\n")
+        on_cards += "card" in run
+        parts.append(f"\n## {run.pop('card') if 'card' in run else run.pop('processor')}\n")
         parts.append("\n".join(f"- {name}: {value}" for name, value in run.items()))
         for unit, (headers, *lines) in tables(rows).items():
             rule = ["---" if header in WORDS else "---:" for header in headers]
             parts.append(f"\n{unit.capitalize()}:\n")
             parts += [f"| {' | '.join(line)} |" for line in (headers, rule, *lines)]
+    if not on_cards:
+        parts.append(f"\n## GPU\n\n{NO_CARD}")
     target = FOLDER / "RESULTS.md"
     scratch = target.with_suffix(".part")
     scratch.write_text("\n".join(parts) + "\n")

@@ -260,6 +260,16 @@ __global__ void __launch_bounds__(block_threads, 5)
     }
 }
 
+// out(i) = height * exp(-(x(i) * inverse)^2 / 2)
+template <class T>
+__global__ void __launch_bounds__(block_threads, 5)
+    delta(const T *__restrict__ x, T *__restrict__ out, long long n, double inverse, double height) {
+    const long long i = (long long)blockIdx.x * block_threads + threadIdx.x;
+    if (i >= n) return;
+    const double z = double(x[i]) * inverse;
+    out[i] = T(height * exp(-0.5 * z * z));
+}
+
 // out(column) = sum over rows of x(row, column), in one order; a block a column.
 template <class T>
 __global__ void __launch_bounds__(block_threads, 5)

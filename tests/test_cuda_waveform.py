@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgkern.waveform import PHYSIO, Waves, gaussian_waves, gaussian_waves_grad
+from ecgkern.waveform import PHYSIO, Waves, dirac_delta, gaussian_waves, gaussian_waves_grad
 
 TOLERANCE = {np.float32: (2e-6, 1e-5), np.float64: (1e-12, 1e-11)}
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -102,6 +102,14 @@ def test_offsets_beyond_the_peaks_are_not_followed(gpu, offsets):
         gpu.array(np.ones((1, 100))), gpu.array(np.array([30.0, 60.0])), fs=100.0,
         row_offsets=gpu.array(np.array(offsets)),
     )  # fmt: skip
+
+
+@DTYPES
+def test_dirac_delta(gpu, dtype):
+    x = np.linspace(-3, 3, 301).reshape(7, 43).astype(dtype)
+    found = dirac_delta(gpu.array(x), 0.3, normalization="area")
+    np.testing.assert_allclose(gpu.get(found), dirac_delta(x, 0.3, normalization="area"), rtol=0, atol=2e-6)
+    assert gpu.get(found).dtype == dtype
 
 
 def test_out_is_written_and_returned(gpu):

@@ -60,7 +60,7 @@ def test_backends_tell_what_is_there_and_why_not():
     found = ecgkern.backends()
     assert list(found) == ["fortran", "numba", "numpy", "cuda"]
     assert found["numpy"].available
-    assert not found["cuda"].available
+    assert found["cuda"].available or "CuPy" in found["cuda"].detail
     assert all(backend.name == name and backend.detail for name, backend in found.items())
 
 

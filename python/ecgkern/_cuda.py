@@ -9,6 +9,7 @@ current stream of the library that the arrays came with, and what is allocated i
 import functools
 import hashlib
 import importlib
+import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -20,6 +21,14 @@ from numpy.typing import NDArray
 
 from ecgkern import _validate
 
+# Each cuda/<name>.cu, and the module that lists its kernels, KERNELS, and launches them.
+MODULES = {
+    "waveform": "ecgkern.waveform._cuda",
+    "stats": "ecgkern.stats._cuda",
+    "ks": "ecgkern.stats._cuda_ks",
+    "conv": "ecgkern.conv._cuda",
+    "geomag": "ecgkern.geomag._cuda",
+}
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block has without asking
 _LARGEST_GRID = 2**31 - 1
@@ -265,25 +274,33 @@ def folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "cuda"
 
 
+def digest(sources: Path) -> str:
+    """A digest of all CUDA sources: CuPy's cache does not look into the files that are included."""
+    every = hashlib.sha256()
+    for path in sorted(sources.glob("*.cu*")):
+        every.update(path.name.encode() + path.read_bytes())
+    return every.hexdigest()[:16]
+
+
 @functools.cache
 def _sources() -> tuple[Path, str]:
-    """The folder, and a digest of all it holds: CuPy's cache does not look into included files."""
     here = folder()
-    digest = hashlib.sha256()
-    for path in sorted(here.glob("*.cu*")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return here, digest.hexdigest()[:16]
+    return here, digest(here)
 
 
 @functools.cache
 def _function(family: str, kernel: str) -> Any:
     import cupy
 
-    here, digest = _sources()
+    here, sources = _sources()
+    if (here / f"{family}.json").exists():  # compiled at installation: ECGKERN_FATBIN=ON
+        built = json.loads((here / f"{family}.json").read_text())
+        if built["sources"] == sources:
+            return cupy.RawModule(path=str(here / f"{family}.fatbin")).get_function(built["names"][kernel])
     expression = f"ecgkern::{kernel}"
     module = cupy.RawModule(
         code=(here / f"{family}.cu").read_text(),
-        options=("-std=c++17", f"-I{here}", f"-DECGKERN_SOURCES={digest}"),
+        options=("-std=c++17", f"-I{here}", f"-DECGKERN_SOURCES={sources}"),
         name_expressions=(expression,),
     )
     return module.get_function(expression)

@@ -17,16 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgkern._cuda import MODULES
+
 ROOT = Path(__file__).parents[2]
 HEADER = Path(__file__).parent / "cuda_cpu.hpp"
-# Each cuda/<name>.cu, and the module that lists its kernels.
-MODULES = {
-    "waveform": "ecgkern.waveform._cuda",
-    "stats": "ecgkern.stats._cuda",
-    "ks": "ecgkern.stats._cuda_ks",
-    "conv": "ecgkern.conv._cuda",
-    "geomag": "ecgkern.geomag._cuda",
-}
 
 
 class ndarray:

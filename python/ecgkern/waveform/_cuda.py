@@ -20,6 +20,7 @@ KERNELS = tuple(
         *(f"waves<{c_type}, {group}, {tiles}>" for group, tiles in _GROUPS.items()),
         *(f"waves_gradient<{c_type}, {group}>" for group in _GRADIENT_GROUPS),
         f"sum_rows<{c_type}>",
+        f"delta<{c_type}>",
     )
 )
 
@@ -86,6 +87,15 @@ def gaussian_waves_grad(device: Device, problem: Problem, grad_out: Any, fs: flo
         rounded(of_waves) if n_sets > 1 else summed(block_waves, (1, n_waves, 3)),
         None if gain is None else summed(block_gain, (n_leads, n_waves)),
     )
+
+
+def dirac_delta(device: Device, x: Any, epsilon: float, height: float) -> Any:
+    """Return height * exp(-(x / epsilon)**2 / 2)."""
+    out, n = device.empty(tuple(x.shape), device.dtype(x)), int(np.prod(x.shape))
+    device.launch(
+        "waveform", f"delta<{C_TYPES[device.dtype(x)]}>", -(-n // _THREADS), _THREADS, x, out, n, 1.0 / epsilon, height
+    )
+    return out
 
 
 def _on(device: Device, problem: Problem) -> tuple[list[Any], Any]:

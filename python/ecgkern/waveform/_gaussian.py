@@ -60,13 +60,14 @@ def gaussian_waves(
         Where to write: of the result's shape and `dtype`, C-contiguous.
     dtype : float32 or float64, default float32
         Type of the result and of the arithmetic.
-    backend : {"fortran", "numba", "numpy"}, optional
-        By default the first of these that is ready; see :func:`ecgkern.backends`.
+    backend : {"fortran", "numba", "numpy", "cuda"}, optional
+        By default, for arrays on a GPU "cuda", else the first of the others that is ready; see
+        :func:`ecgkern.backends`.
 
     Returns
     -------
     array, shape (n_records, length) or, with `lead_gain`, (n_records, n_leads, length)
-        In mV, of the library of `r_peaks` (NumPy or torch, on the CPU).
+        In mV, of the library of `r_peaks` and on their device.
 
     Raises
     ------
@@ -91,7 +92,9 @@ def gaussian_waves(
 
     The kernels (fortran, numba) use at most 1 MB per thread beside arguments and result. A set of waves per beat is
     turned into samples first, which takes two float64 values per beat and wave; so does sorting beats that do not
-    ascend. Flat `r_peaks` in float64 with `row_offsets` and an `out` made beforehand are the fastest way to call.
+    ascend. On a GPU the values of peaks, offsets and gains are not looked at: a peak that is not a number makes its
+    record one, and offsets are kept within the peaks. Flat `r_peaks` in float64 with `row_offsets` and an `out` made
+    beforehand are the fastest way to call.
 
     Examples
     --------
@@ -169,7 +172,7 @@ def gaussian_waves_grad(
     Windows are cut as in the forward pass, which changes a term by at most :math:`e^{-\kappa^2/2}` times 1,
     :math:`\kappa |A|/s` and :math:`\kappa^2 |A|/s` for amplitude, delay and width. Sums over beats are in float64, in
     an order that does not depend on the number of threads. Backends agree to 1e-5 of the largest gradient in float32
-    and 1e-11 in float64.
+    and 1e-11 in float64. On a GPU values are not looked at, and a gradient beyond the type comes out as infinity.
 
     Examples
     --------
@@ -273,14 +276,16 @@ def dirac_delta(x: ArrayLike, epsilon: float, *, normalization: str = "peak") ->
     >>> round(float(dirac_delta(0.0, 0.5, normalization="area")), 4)
     0.7979
     """
-    library = _dispatch.array_library(x=x)
+    library, device = _dispatch.array_library(x=x), _dispatch.device(x=x)
     epsilon = _validate.positive(epsilon, "epsilon")
     if normalization not in ("peak", "area"):
         raise ValueError(f'normalization must be "peak" or "area", got {normalization!r}')
-    points = _validate.real_values(_dispatch.to_numpy(x, "x"), "x")
-    dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
     height = 1.0 if normalization == "peak" else 1.0 / (epsilon * np.sqrt(2.0 * np.pi))
     if not np.isfinite(height):
         raise ValueError(f"epsilon = {epsilon} is too small: the peak of unit area would be infinite")
+    if device is not None:
+        return _dispatch.load("waveform", None, device).dirac_delta(device, device.values(x, "x"), epsilon, height)
+    points = _validate.real_values(_dispatch.to_numpy(x, "x"), "x")
+    dtype = points.dtype if points.dtype == np.float32 else np.dtype(np.float64)
     values = height * np.exp(-0.5 * (points.astype(np.float64) / epsilon) ** 2)
     return _dispatch.from_numpy(np.asarray(values, dtype=dtype), library)
