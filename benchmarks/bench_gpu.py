@@ -25,6 +25,16 @@ def there(backend, array):
     return peers.on_card(array) if backend == "cuda" else array
 
 
+def back(array):
+    """The array as NumPy's."""
+    return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)
+
+
+def close(found, expected, tolerance):
+    """Check values to a tolerance relative to the largest that was expected."""
+    np.testing.assert_allclose(back(found), expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
 def finished(backend, call):
     return peers.finished(call) if backend == "cuda" else call
 
@@ -71,6 +81,8 @@ def bench_waveform(compare, backend, n=65536):
         share=share,
         floor=peers.copy_of(4 * n * LENGTH),
     )
+    few = {"row_offsets": BEATS * np.arange(5), "fs": FS, "length": LENGTH}
+    close(out[:4], waveform.gaussian_waves(back(peaks[: 4 * BEATS]), backend="numpy", **few), 2e-6)
 
 
 @EVERYWHERE
@@ -84,6 +96,10 @@ def bench_waveform_gradient(compare, backend, n=65536):
         size=f"{n} x {LENGTH}",
         floor=peers.copy_of(4 * n * LENGTH),
     )
+    grad = waveform.gaussian_waves_grad(upstream, peaks, **options, backend=backend).r_peaks
+    few = {"row_offsets": BEATS * np.arange(5), "fs": FS, "backend": "numpy"}
+    exact = waveform.gaussian_waves_grad(back(upstream[:4]), back(peaks[: 4 * BEATS]), **few).r_peaks
+    close(grad[: 4 * BEATS], exact, 1e-5)
 
 
 # ---- stats -----------------------------------------------------------------------------------------------------------
@@ -147,6 +163,9 @@ def bench_mmd2_gradient(compare, backend, n=4000, d=1000):
         theirs={"torch": functools.partial(peers.naive_mmd2_gradient, x, y, mixture(d))},
         floor=functools.partial(peers.half_products, 2 * n, d, 9),
     )
+    few = [each[:200] for each in (x, y)]
+    exact = stats.mmd2_grad(*map(back, few), bandwidth=mixture(d), backend="numpy")
+    close(stats.mmd2_grad(*few, bandwidth=mixture(d), backend=backend)[1], exact[1], 1e-5)
 
 
 @EVERYWHERE
@@ -158,6 +177,10 @@ def bench_permutations(compare, backend, n=2000, d=1000):
         lambda: stats.mmd_test(x, y, bandwidth=mixture(d), n_resamples=999, rng=0, backend=backend),
         size=f"2 x {n} x {d}, 999 permutations",
     )
+    few = [each[:100] for each in (x, y)]
+    options = {"bandwidth": mixture(d), "n_resamples": 99, "rng": 0}
+    exact = stats.mmd_test(*map(back, few), **options, backend="numpy").pvalue
+    assert float(stats.mmd_test(*few, **options, backend=backend).pvalue) == float(exact)
 
 
 @EVERYWHERE
@@ -169,6 +192,9 @@ def bench_ks(compare, backend, n=2000, features=1000):
         lambda: stats.ks_2samp(x, y, method="asymp", backend=backend),
         size=f"2 x {n} x {features}",
     )
+    few = [each[:, :10] for each in (x, y)]
+    exact = stats.ks_2samp(*map(back, few), method="asymp", backend="numpy").statistic
+    close(stats.ks_2samp(*few, method="asymp", backend=backend).statistic, exact, 1e-12)
 
 
 # ---- conv ------------------------------------------------------------------------------------------------------------
@@ -210,6 +236,11 @@ def bench_conv(compare, backend, precision, n_in, n=1024):
         theirs={"eager": functools.partial(peers.eager, x, parameters, precision == "high")},
         floor=peers.multiplications(n * LENGTH * 32 * 233 * n_in, precision),
     )
+    options = {"precision": precision, "backend": backend, **arguments(parameters)}
+    found = conv.multiscale_conv1d(x[:2], parameters.weights, **options)
+    of_host = parameters.map(back)
+    exact = conv.multiscale_conv1d(back(x[:2]), of_host.weights, backend="numpy", **arguments(of_host))
+    close(found, exact, 1e-5 if precision == "highest" else 1e-2)
 
 
 @pytest.mark.parametrize("n_in", [1, 12])
@@ -234,6 +265,14 @@ def bench_conv_train(compare, backend, precision, n_in, n=1024):
         theirs={"eager": functools.partial(peers.eager_step, x, parameters, precision == "high")},
         floor=peers.multiplications(2 * n * LENGTH * 32 * 233 * n_in, precision),
     )
+    of_host = parameters.map(back)
+    upstream = there(backend, np.random.default_rng(1).standard_normal((2, 1, LENGTH), dtype=np.float32))
+    found = conv.multiscale_conv1d_grad(upstream, x[:2], parameters.weights, need_x=False, **options)
+    exact = conv.multiscale_conv1d_grad(
+        back(upstream), back(x[:2]), of_host.weights, need_x=False, backend="numpy", **arguments(of_host)
+    )
+    # Where h is all but 0, rounding decides whether the ReLU passes it on.
+    close(found.weights[4], exact.weights[4], 1e-3 if precision == "highest" else 3e-2)
 
 
 # ---- geomag ----------------------------------------------------------------------------------------------------------
@@ -251,3 +290,7 @@ def bench_geo_to_cd(compare, backend, n):
         size=f"{n} points",
         floor=peers.copy_of(8 * 5 * n),  # two numbers in, three out
     )
+    few = [each[:1000] for each in (lat, lon)]
+    found = geomag.geo_to_cd(*few, epoch=2020.0, coords="geocentric", backend=backend)
+    exact = geomag.geo_to_cd(*map(back, few), epoch=2020.0, coords="geocentric", backend="numpy")
+    close(found.lat, exact.lat, 1e-12)
