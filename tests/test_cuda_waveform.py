@@ -140,32 +140,3 @@ def test_bad_input_is_refused_before_the_launch(gpu, change, error, message):
 def test_arrays_on_the_host_are_not_copied_in_silence(gpu):
     with pytest.raises(TypeError, match="the arrays are on the host, and backend 'cuda' takes CuPy arrays"):
         gaussian_waves([np.array([50.0])], fs=100.0, length=100, backend="cuda")
-
-
-@pytest.mark.parametrize("n_leads", [None, 3])
-def test_the_torch_operator_computes_on_the_card(gpu, n_leads):
-    if not gpu.name.endswith("torch"):
-        return  # CuPy has no gradients
-    import torch
-
-    from ecgkern.torch import gaussian_waves as differentiable
-    from ecgkern.torch._waveform import gaussian_waves_composite
-
-    def tensor(values):
-        return gpu.array(np.asarray(values, float)).requires_grad_()
-
-    inputs = [tensor([40.0, 130.0, 77.0]), *map(tensor, (PHYSIO.amplitude, PHYSIO.delay, PHYSIO.width))]
-    gain = None if n_leads is None else tensor(np.linspace(-1, 1, 6 * n_leads).reshape(n_leads, 6))
-    inputs += [] if gain is None else [gain]
-    offsets = gpu.array(np.array([0, 2, 3]))
-    peaks, amplitude, delay, width = inputs[:4]
-    y = differentiable(
-        peaks, fs=100.0, length=190, amplitude=amplitude, delay=delay, width=width, lead_gain=gain,
-        row_offsets=offsets,
-    )  # fmt: skip
-    expected = gaussian_waves_composite(*inputs[:1], offsets, *inputs[1:4], gain, 100.0, 190, 6.0, torch.float64)
-    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
-    found = torch.autograd.grad(y.square().sum(), inputs)
-    wanted = torch.autograd.grad(expected.square().sum(), inputs)
-    for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
