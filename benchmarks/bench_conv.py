@@ -8,7 +8,8 @@ zero where a channel is within 1e-5 of the step of ReLU, as one step taken other
 
 The floor is the time of the useful multiply-adds at the rate of a matrix product: those of the forward pass, and for
 the gradients as many for the kernels, as many for the records and twice those of the merge. What is computed a second
-time does not count; products with the padding do.
+time does not count; products with the padding do. It is no floor for what is computed by Fourier transform, as ours is
+in the backend fortran for the long kernels of many records.
 """
 
 import contextlib

@@ -14,9 +14,14 @@ module conv
     use kinds, only: f32, f64, i32, i64
     use conv_kernels_f32, only: convolve_f32 => convolve, differentiate_f32 => differentiate
     use conv_kernels_f64, only: convolve_f64 => convolve, differentiate_f64 => differentiate
+    use conv_fft_layout, only: spectral_layout
+    use conv_fft_f32, only: convolve_fft_f32 => convolve, differentiate_fft_f32 => differentiate
+    use conv_fft_f64, only: convolve_fft_f64 => convolve, differentiate_fft_f64 => differentiate
     implicit none
     private
     public :: multiscale_conv1d_f32, multiscale_conv1d_f64, multiscale_conv1d_grad_f32, multiscale_conv1d_grad_f64
+    public :: multiscale_conv1d_fft_f32, multiscale_conv1d_fft_f64
+    public :: multiscale_conv1d_fft_grad_f32, multiscale_conv1d_fft_grad_f64
 
 contains
 
@@ -129,5 +134,105 @@ contains
             upstream, activations, gradients, terms, weight_sums, bias_sums, merge_sums, merge_bias_sums, n_grad_x, &
             grad_x)
     end subroutine multiscale_conv1d_grad_f64
+
+    !> Adds what the chosen channels contribute to the result, by Fourier transform; without has_merge writes these
+    !> channels of it. Their kernels, of sizes(c) taps, stand in `weights` after starts(c). conv_fft.f90 explains the
+    !> numbers of the transform, which python/ecgkern/conv/_fft.py chooses.
+    subroutine multiscale_conv1d_fft_f32(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, n_radices, n_roots, n_shared, n_scratch, n_threads, dilation, period, n_segments, step, lead, &
+            n_batch, n_together, relu, has_merge, chosen, starts, sizes, radices, roots, weights, biases, &
+            merge_weight, x, spectra, scratch, out)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_records, n_in, length, n_channels, n_weights, n_merged, n_out
+        integer(i64), intent(in) :: n_chosen, n_radices, n_roots, n_shared, n_scratch, n_threads
+        integer(i64), intent(in) :: dilation, period, n_segments, step, lead, n_batch, n_together
+        integer(i32), intent(in) :: relu, has_merge
+        integer(i64), intent(in) :: chosen(n_chosen), starts(n_chosen), sizes(n_chosen), radices(n_radices)
+        real(f32), intent(in) :: roots(2, n_roots), weights(n_weights), biases(n_channels)
+        real(f32), intent(in) :: merge_weight(n_channels, n_merged), x(length, n_in, n_records)
+        real(f32), intent(inout) :: spectra(n_shared), scratch(n_scratch, n_threads)
+        real(f32), intent(inout) :: out(length, n_out, n_records)
+
+        call convolve_fft_f32(spectral_layout(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, dilation, n_radices, period, n_segments, step, lead, n_batch, n_together, relu /= 0, &
+            has_merge /= 0), chosen, starts, sizes, radices, n_roots, roots, weights, biases, merge_weight, x, &
+            n_shared, spectra, n_scratch, n_threads, scratch, out)
+    end subroutine multiscale_conv1d_fft_f32
+
+    subroutine multiscale_conv1d_fft_f64(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, n_radices, n_roots, n_shared, n_scratch, n_threads, dilation, period, n_segments, step, lead, &
+            n_batch, n_together, relu, has_merge, chosen, starts, sizes, radices, roots, weights, biases, &
+            merge_weight, x, spectra, scratch, out)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_records, n_in, length, n_channels, n_weights, n_merged, n_out
+        integer(i64), intent(in) :: n_chosen, n_radices, n_roots, n_shared, n_scratch, n_threads
+        integer(i64), intent(in) :: dilation, period, n_segments, step, lead, n_batch, n_together
+        integer(i32), intent(in) :: relu, has_merge
+        integer(i64), intent(in) :: chosen(n_chosen), starts(n_chosen), sizes(n_chosen), radices(n_radices)
+        real(f64), intent(in) :: roots(2, n_roots), weights(n_weights), biases(n_channels)
+        real(f64), intent(in) :: merge_weight(n_channels, n_merged), x(length, n_in, n_records)
+        real(f64), intent(inout) :: spectra(n_shared), scratch(n_scratch, n_threads)
+        real(f64), intent(inout) :: out(length, n_out, n_records)
+
+        call convolve_fft_f64(spectral_layout(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, dilation, n_radices, period, n_segments, step, lead, n_batch, n_together, relu /= 0, &
+            has_merge /= 0), chosen, starts, sizes, radices, n_roots, roots, weights, biases, merge_weight, x, &
+            n_shared, spectra, n_scratch, n_threads, scratch, out)
+    end subroutine multiscale_conv1d_fft_f64
+
+    !> Adds the gradients of the chosen channels to the sums, and what they contribute to that of x to grad_x.
+    subroutine multiscale_conv1d_fft_grad_f32(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, n_radices, n_roots, n_chunks, n_shared, n_scratch, n_totals, n_grad_x, n_threads, dilation, &
+            period, n_segments, step, lead, n_batch, n_together, relu, has_merge, need_x, chosen, starts, sizes, &
+            radices, roots, weights, biases, merge_weight, bounds, x, grad_out, spectra, scratch, totals, &
+            weight_sums, bias_sums, merge_sums, grad_x)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_records, n_in, length, n_channels, n_weights, n_merged, n_out
+        integer(i64), intent(in) :: n_chosen, n_radices, n_roots, n_chunks, n_shared, n_scratch, n_totals, n_grad_x
+        integer(i64), intent(in) :: n_threads, dilation, period, n_segments, step, lead, n_batch, n_together
+        integer(i32), intent(in) :: relu, has_merge, need_x
+        integer(i64), intent(in) :: chosen(n_chosen), starts(n_chosen), sizes(n_chosen), radices(n_radices)
+        integer(i64), intent(in) :: bounds(n_chunks + 1)
+        real(f32), intent(in) :: roots(2, n_roots), weights(n_weights), biases(n_channels)
+        real(f32), intent(in) :: merge_weight(n_channels, n_merged), x(length, n_in, n_records)
+        real(f32), intent(in) :: grad_out(length, n_out, n_records)
+        real(f32), intent(inout) :: spectra(n_shared), scratch(n_scratch, n_threads)
+        real(f64), intent(inout) :: totals(n_totals, n_threads), weight_sums(n_weights, n_chunks)
+        real(f64), intent(inout) :: bias_sums(n_channels, n_chunks), merge_sums(n_channels, n_merged, n_chunks)
+        real(f32), intent(inout) :: grad_x(length, n_in, n_grad_x)
+
+        call differentiate_fft_f32(spectral_layout(n_records, n_in, length, n_channels, n_weights, n_merged, &
+            n_out, n_chosen, dilation, n_radices, period, n_segments, step, lead, n_batch, n_together, relu /= 0, &
+            has_merge /= 0), need_x /= 0, chosen, starts, sizes, radices, n_roots, roots, weights, biases, &
+            merge_weight, n_chunks, bounds, x, grad_out, n_shared, spectra, n_scratch, n_totals, n_threads, scratch, &
+            totals, weight_sums, bias_sums, merge_sums, grad_x)
+    end subroutine multiscale_conv1d_fft_grad_f32
+
+    subroutine multiscale_conv1d_fft_grad_f64(n_records, n_in, length, n_channels, n_weights, n_merged, n_out, &
+            n_chosen, n_radices, n_roots, n_chunks, n_shared, n_scratch, n_totals, n_grad_x, n_threads, dilation, &
+            period, n_segments, step, lead, n_batch, n_together, relu, has_merge, need_x, chosen, starts, sizes, &
+            radices, roots, weights, biases, merge_weight, bounds, x, grad_out, spectra, scratch, totals, &
+            weight_sums, bias_sums, merge_sums, grad_x)
+        !f2py threadsafe
+        integer(i64), intent(in) :: n_records, n_in, length, n_channels, n_weights, n_merged, n_out
+        integer(i64), intent(in) :: n_chosen, n_radices, n_roots, n_chunks, n_shared, n_scratch, n_totals, n_grad_x
+        integer(i64), intent(in) :: n_threads, dilation, period, n_segments, step, lead, n_batch, n_together
+        integer(i32), intent(in) :: relu, has_merge, need_x
+        integer(i64), intent(in) :: chosen(n_chosen), starts(n_chosen), sizes(n_chosen), radices(n_radices)
+        integer(i64), intent(in) :: bounds(n_chunks + 1)
+        real(f64), intent(in) :: roots(2, n_roots), weights(n_weights), biases(n_channels)
+        real(f64), intent(in) :: merge_weight(n_channels, n_merged), x(length, n_in, n_records)
+        real(f64), intent(in) :: grad_out(length, n_out, n_records)
+        real(f64), intent(inout) :: spectra(n_shared), scratch(n_scratch, n_threads)
+        real(f64), intent(inout) :: totals(n_totals, n_threads), weight_sums(n_weights, n_chunks)
+        real(f64), intent(inout) :: bias_sums(n_channels, n_chunks), merge_sums(n_channels, n_merged, n_chunks)
+        real(f64), intent(inout) :: grad_x(length, n_in, n_grad_x)
+
+        call differentiate_fft_f64(spectral_layout(n_records, n_in, length, n_channels, n_weights, n_merged, &
+            n_out, n_chosen, dilation, n_radices, period, n_segments, step, lead, n_batch, n_together, relu /= 0, &
+            has_merge /= 0), need_x /= 0, chosen, starts, sizes, radices, n_roots, roots, weights, biases, &
+            merge_weight, n_chunks, bounds, x, grad_out, n_shared, spectra, n_scratch, n_totals, n_threads, scratch, &
+            totals, weight_sums, bias_sums, merge_sums, grad_x)
+    end subroutine multiscale_conv1d_fft_grad_f64
 
 end module conv

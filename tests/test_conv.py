@@ -242,6 +242,118 @@ def test_a_few_long_records(backend):
         close(multiscale_conv1d(**cast(layer, dtype), backend=backend), expected, tolerance)
 
 
+# --- by Fourier transform --------------------------------------------------------------------------------------------
+
+FFT_BACKENDS = ("numpy", "fortran")
+
+
+@pytest.fixture(params=FFT_BACKENDS)
+def fft_backend(request):
+    if not ecgkern.backends()[request.param].available:
+        pytest.skip(f"{request.param} is not ready")
+    return request.param
+
+
+def gradients_of(layer, grad_out, method, backend="numpy"):
+    return flat(multiscale_conv1d_grad(grad_out, **layer, method=method, backend=backend))
+
+
+@settings(max_examples=60, deadline=None)
+@given(layers())
+def test_any_layer_by_fourier_transform(layer):
+    expected, size = direct(**layer), size_of(layer)
+    grad_out = np.random.default_rng(0).normal(size=expected.shape).astype(np.float32).astype(np.float64)
+    gradients = gradients_of(layer, grad_out, "direct")
+    magnitudes = {name: np.abs(layer[name]) for name in ARRAYS if name in layer}
+    magnitudes |= {name: [np.abs(part) for part in layer[name]] for name in ("weights", "biases")}
+    sizes = gradients_of(layer | magnitudes | {"activation": None}, np.abs(grad_out), "direct")
+    for backend in set(ready_backends()) & set(FFT_BACKENDS):
+        for dtype, tolerance in TOLERANCE.items():
+            arguments = cast(layer, dtype)
+            y = multiscale_conv1d(**arguments, method="fft", backend=backend)
+            close(y, expected, tolerance, backend, size)
+            ours = gradients_of(arguments, grad_out.astype(dtype), "fft", backend)
+            for name, gradient in ours.items():
+                close(gradient, gradients[name], tolerance, f"{name}, {backend}", sizes[name].max(initial=0))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_by_fourier_transform(fft_backend, name):
+    layer, grad_out, y, expected = reference(name, 3, 300)
+    for dtype, tolerance in TOLERANCE.items():
+        arguments = cast(layer, dtype)
+        close(multiscale_conv1d(**arguments, method="fft", backend=fft_backend), y, tolerance)
+        for what, gradient in gradients_of(arguments, grad_out.astype(dtype), "fft", fft_backend).items():
+            close(gradient, expected[what], tolerance, what)
+
+
+@pytest.mark.parametrize("length", [*LENGTHS, 40_000])
+@pytest.mark.parametrize(("c_in", "kernels"), [(2, [(4, 119), (3, 5)]), (6, [(17, 9)])])
+def test_records_of_every_length_by_fourier_transform(fft_backend, c_in, kernels, length):
+    """Long ones are cut into segments, whose periods overlap by what the kernels reach."""
+    rng = np.random.default_rng(3)
+    layer = random_layer(rng, 2, length, c_in, kernels, 3, 2, "relu")
+    expected, size = direct(**layer), size_of(layer)
+    grad_out = rng.normal(size=expected.shape).astype(np.float32).astype(np.float64)
+    gradients = gradients_of(layer, grad_out, "direct")
+    for dtype, tolerance in TOLERANCE.items():
+        arguments = cast(layer, dtype)
+        close(multiscale_conv1d(**arguments, method="fft", backend=fft_backend), expected, tolerance, size=size)
+        for what, gradient in gradients_of(arguments, grad_out.astype(dtype), "fft", fft_backend).items():
+            close(gradient, gradients[what], tolerance, what)
+
+
+@pytest.mark.parametrize("backend", ["fortran"], indirect=True)
+@pytest.mark.parametrize("n_inputs", [1, 12])
+def test_a_batch_of_records_takes_the_quicker_method_for_each_kernel(backend, n_inputs):
+    layer = random_layer(np.random.default_rng(4), 9, 1000, n_inputs, [(5, k) for k in SCALES], 2, 2, "relu")
+    grad_out = np.random.default_rng(5).normal(size=(9, 2, 1000))
+    expected = {"y": direct(**layer)} | gradients_of(layer, grad_out, "fft")
+
+    def by(method):
+        y = multiscale_conv1d(**layer, method=method, backend=backend)
+        return {"y": y} | gradients_of(layer, grad_out, method, backend)
+
+    by_auto, by_sums = by("auto"), by("direct")
+    for what, value in by_auto.items():
+        close(value, expected[what], 1e-12, what)
+    np.testing.assert_array_equal(by_auto["weights[0]"], by_sums["weights[0]"])
+    assert (by_auto["weights[4]"] != by_sums["weights[4]"]).any()
+
+
+@pytest.mark.parametrize("backend", ["fortran"], indirect=True)
+@pytest.mark.parametrize("bad", [NAN, INF, -INF, 1e30])
+@pytest.mark.parametrize("where", ["x", "weights", "biases", "merge_weight", "grad_out"])
+def test_what_would_spread_over_a_transform_is_computed_directly(backend, where, bad):
+    layer = random_layer(np.random.default_rng(6), 8, 400, 2, [(8, k) for k in SCALES], 2, 1, "relu")
+    layer = cast(layer, np.float32)
+    grad_out = np.random.default_rng(7).normal(size=(8, 1, 400)).astype(np.float32)
+    array = grad_out if where == "grad_out" else layer[where]
+    (array[4] if isinstance(array, list) else array).flat[3] = bad
+
+    def by(method):
+        ours = gradients_of(layer, grad_out, method, backend)
+        return ours if where == "grad_out" else {"y": multiscale_conv1d(**layer, method=method, backend=backend)} | ours
+
+    by_sums = by("direct")
+    for what, value in by("auto").items():
+        np.testing.assert_array_equal(value, by_sums[what], err_msg=what)
+
+
+def test_methods_are_checked(backend):
+    arguments = (np.ones((1, 1, 9)), [np.ones((1, 1, 3))])
+    for bad in ("FFT", None, True):
+        with pytest.raises(ValueError, match=f"method must be 'auto', 'direct' or 'fft', got {bad!r}"):
+            multiscale_conv1d(*arguments, method=bad, backend=backend)
+        with pytest.raises(ValueError, match="method must be 'auto', 'direct' or 'fft', got"):
+            multiscale_conv1d_grad(np.ones((1, 1, 9)), *arguments, method=bad, backend=backend)
+    if backend == "numba":
+        with pytest.raises(ValueError, match="method must be 'auto' or 'direct' on the backend numba, got 'fft'"):
+            multiscale_conv1d(*arguments, method="fft", backend=backend)
+    else:
+        close(multiscale_conv1d(*arguments, method="fft", backend=backend), direct(*arguments), 1e-12)
+
+
 # --- collapse ---------------------------------------------------------------------------------------------------------
 
 
@@ -416,8 +528,12 @@ def test_gradients_have_the_structure_of_the_arguments(backend, name):
         ("five scales, ReLU, eight", 1, 20_000),
     ],
 )
-@pytest.mark.parametrize("backend", ["numba", "fortran"], indirect=True)  # numpy has one thread
-def test_same_bits_for_every_number_of_threads_and_every_run(backend, name, n_records, length, dtype):
+@pytest.mark.parametrize(  # numpy has one thread
+    ("backend", "method"),
+    [("numba", "auto"), ("fortran", "auto"), ("fortran", "direct"), ("fortran", "fft")],
+    indirect=["backend"],
+)
+def test_same_bits_for_every_number_of_threads_and_every_run(backend, method, name, n_records, length, dtype):
     rng = np.random.default_rng(1)
     c_in, kernels, dilation, n_merged, activation = LAYERS[name]
     n_channels = sum(c for c, _ in kernels)
@@ -427,6 +543,7 @@ def test_same_bits_for_every_number_of_threads_and_every_run(backend, name, n_re
         "biases": [rng.normal(size=c).astype(dtype) for c, _ in kernels],
         "dilation": dilation,
         "activation": activation,
+        "method": method,
         "backend": backend,
     }
     if n_merged:

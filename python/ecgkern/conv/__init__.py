@@ -7,7 +7,8 @@ stand one below the other as the channels c of h, which a merge M mixes into y:
           y_m(t) = \\mu_m + \\sum_c M_{mc} \\max(h_c(t), 0)
 
 `multiscale_conv1d` computes it for batches of records without ever storing h, `multiscale_conv1d_grad` its exact
-gradients. Without ReLU the whole is one convolution: `collapse` returns its kernel.
+gradients. Without ReLU the whole is one convolution: `collapse` returns its kernel. Long kernels of a batch of records
+are convolved by Fourier transform where that is quicker.
 """
 
 from ecgkern.conv._multiscale import Gradients, collapse, multiscale_conv1d, multiscale_conv1d_grad

@@ -1,15 +1,18 @@
 """`multiscale_conv1d`, its gradient and `collapse`: check the arguments, choose the backend, wrap the result."""
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern import _dispatch, _validate
+from ecgkern import _cuda, _dispatch, _validate
 from ecgkern.conv._problem import Problem, Sums, trimmed, zero_sums
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+PRECISIONS = ("highest", "high", "medium")
 
 
 class Gradients(NamedTuple):
@@ -49,6 +52,7 @@ class _Arguments(NamedTuple):
     computed: _Layer  # `seen`, or the one kernel that it collapses to
     dilation: int
     relu: bool
+    method: str
 
     def problem(self, dtype: np.dtype[Any]) -> Problem:
         """Return what the backends are given for a result of this type."""
@@ -64,6 +68,7 @@ class _Arguments(NamedTuple):
             relu=self.relu,
             merge_weight=None if layer.merge_weight is None else _contiguous(layer.merge_weight, working),
             merge_bias=_contiguous(layer.merge_bias, working),
+            method=self.method,
         )
 
 
@@ -76,6 +81,8 @@ def multiscale_conv1d(
     activation: str | None = None,
     merge_weight: Any = None,
     merge_bias: Any = None,
+    method: str = "auto",
+    precision: str = "highest",
     backend: str | None = None,
 ) -> Any:
     r"""Convolve a batch of signals with kernels of several sizes, apply a ReLU and merge the channels.
@@ -104,14 +111,21 @@ def multiscale_conv1d(
         Weights M of the merge, a convolution of size 1, where C is the number of channels of all kernels.
     merge_bias : array, shape (m,), optional
         By default 0.
-    backend : {"fortran", "numba", "numpy"}, optional
-        By default the first of these that is ready; see :func:`ecgkern.backends`.
+    method : {"auto", "direct", "fft"}, default "auto"
+        Sums over taps, or products of Fourier transforms, of all kernels. On the backend fortran "auto" takes the
+        transforms for those kernels for which they are quicker, elsewhere "direct". The backend numba has no "fft".
+    precision : {"highest", "high", "medium"}, default "highest"
+        What a GPU may compute float32 with, in the words of ``torch.set_float32_matmul_precision``. So far it takes
+        float32 for all of them, as every CPU does.
+    backend : {"fortran", "numba", "numpy", "cuda"}, optional
+        By default, for arrays on a GPU "cuda", else the first of the others that is ready; see
+        :func:`ecgkern.backends`.
 
     Returns
     -------
     array, shape (n_records, C, length) or, with `merge_weight`, (n_records, m, length)
-        Of the library of `x` (NumPy or torch, on the CPU), and of the type that all arrays together promote to, where
-        integers count as float64.
+        Of the library of `x` (NumPy, CuPy or torch) and on its device, and of the type that all arrays together
+        promote to, where integers count as float64.
 
     Raises
     ------
@@ -126,8 +140,20 @@ def multiscale_conv1d(
     to 1e-12 of the largest value in float64 and to 1e-5 in float32. Results are the same bits for every number of
     threads. NaN and infinity in `x` reach the samples that depend on them, and a NaN passes the ReLU.
 
+    Rounding errors of a sum over taps are relative to the samples that the taps see, those of a Fourier transform to
+    the largest samples of the record (of several thousand samples around, in a long one): a quiet stretch beside an
+    artefact a million times as large is lost in float32. So that nothing else differs, "auto" is "direct" for a call
+    whose arrays hold NaN, infinity or values so large that a transform might overflow; "fft" spreads these over the
+    record.
+
+    Kernels of 75 and 119 taps, and with twelve inputs also of 25, are faster by Fourier transform for most batches: a
+    transform takes as long as some 20 taps of one input, and serves all inputs.
+
     The channels before the merge, 160 times the signal for five kernels of 32 channels, are never stored by the
     compiled backends.
+
+    Arrays on a GPU are never read by the host, so nothing waits for it. A layer that is linear is computed as it is
+    there, and `method` may only be "auto" or "direct". Beside the result it takes a copy of the weights.
 
     Without an activation a merge leaves the layer linear. It is then computed as one convolution with the kernel that
     :func:`collapse` returns, rounded to the type of the result, where that takes fewer multiplications. Taps that only
@@ -156,12 +182,14 @@ def multiscale_conv1d(
     >>> multiscale_conv1d([[[1.0, 2.0, 4.0, 8.0, 16.0]]], [[[[-1.0, 0.0, 1.0]]]]).tolist()
     [[[4.0, 8.0, 15.0, -2.0, -4.0]]]
     """
-    library = _dispatch.array_library(
-        x=x, weights=weights, biases=biases, merge_weight=merge_weight, merge_bias=merge_bias
-    )
-    module = _dispatch.load("conv", backend)
-    arguments = _arguments(x, weights, biases, dilation, activation, merge_weight, merge_bias)
+    given = {"x": x, "weights": weights, "biases": biases, "merge_weight": merge_weight, "merge_bias": merge_bias}
+    library, device = _dispatch.array_library(**given), _dispatch.device(**given)
+    module = _dispatch.load("conv", backend, device)
+    _validate.choice(precision, "precision", PRECISIONS)
+    arguments = _arguments(device, **given, dilation=dilation, activation=activation, method=_method(method, module))
     dtype = np.result_type(arguments.given.dtype, arguments.x)
+    if device is not None:
+        return module.convolve(device, arguments, dtype, precision, **given)
     problem = arguments.problem(dtype)
     out = np.empty((len(problem.x), problem.n_out, problem.x.shape[2]), problem.x.dtype)
     if out.size:
@@ -180,6 +208,8 @@ def multiscale_conv1d_grad(
     merge_weight: Any = None,
     merge_bias: Any = None,
     need_x: bool = True,
+    method: str = "auto",
+    precision: str = "highest",
     backend: str | None = None,
 ) -> Gradients:
     r"""Return the gradients of ``sum(grad_out * multiscale_conv1d(x, weights, ...))``.
@@ -199,7 +229,8 @@ def multiscale_conv1d_grad(
     ----------
     grad_out : array, shape (n_records, C or m, length)
         Gradient of the loss with respect to the result of :func:`multiscale_conv1d`.
-    x, weights, biases, dilation, activation, merge_weight, merge_bias, backend
+    x, weights, biases, dilation, activation, merge_weight, merge_bias, method, precision, \
+    backend
         As for :func:`multiscale_conv1d`.
     need_x : bool, default True
         Whether to compute the gradient of `x`, which takes about a third of the time.
@@ -233,18 +264,22 @@ def multiscale_conv1d_grad(
     >>> grad.biases[0].tolist()
     [4.0]
     """
-    library = _dispatch.array_library(
-        grad_out=grad_out, x=x, weights=weights, biases=biases, merge_weight=merge_weight, merge_bias=merge_bias
-    )
-    module = _dispatch.load("conv", backend)
-    arguments = _arguments(x, weights, biases, dilation, activation, merge_weight, merge_bias)
+    arrays = {"x": x, "weights": weights, "biases": biases, "merge_weight": merge_weight, "merge_bias": merge_bias}
+    library = _dispatch.array_library(grad_out=grad_out, **arrays)
+    device = _dispatch.device(grad_out=grad_out, **arrays)
+    module = _dispatch.load("conv", backend, device)
+    _validate.choice(precision, "precision", PRECISIONS)
+    arguments = _arguments(device, **arrays, dilation=dilation, activation=activation, method=_method(method, module))
     given, seen, computed = arguments.given, arguments.seen, arguments.computed
-    upstream = _values(grad_out, "grad_out", (3,))
+    upstream = _values(_stand_in(device, grad_out, "grad_out"), "grad_out", (3,))
     dtype = np.result_type(given.dtype, arguments.x, upstream)
-    problem = arguments.problem(dtype)
-    shape = (len(problem.x), problem.n_out, problem.x.shape[2])
+    n_out = len(given.bias if given.merge_weight is None else given.merge_weight)
+    shape = (len(arguments.x), n_out, arguments.x.shape[2])
     if upstream.shape != shape:
         raise ValueError(f"grad_out must have the shape of the result, {shape}, got {upstream.shape}")
+    if device is not None:
+        return Gradients(*module.differentiate(device, arguments, dtype, precision, grad_out, need_x, **arrays))
+    problem = arguments.problem(dtype)
 
     sums = zero_sums(problem)
     grad_x = np.zeros_like(problem.x) if need_x else None
@@ -297,9 +332,9 @@ def collapse(weights: Any, biases: Any = None, merge_weight: Any = None, merge_b
 
     Notes
     -----
-    Computed in float64, then rounded. Convolving with W takes :math:`m\, c_{in} K` multiplications per sample instead
-    of :math:`\sum_c c_{in} k_c + m C`: 119 instead of 7616 for five kernels of 3, 11, 25, 75 and 119 taps, 32 channels
-    each, merged into one.
+    Computed in float64 on the host, which for arrays on a GPU waits for it, then rounded. Convolving with W takes
+    :math:`m\, c_{in} K` multiplications per sample instead of :math:`\sum_c c_{in} k_c + m C`: 119 instead of 7616 for
+    five kernels of 3, 11, 25, 75 and 119 taps, 32 channels each, merged into one.
 
     Examples
     --------
@@ -308,19 +343,23 @@ def collapse(weights: Any, biases: Any = None, merge_weight: Any = None, merge_b
     >>> weight.tolist(), bias.tolist()
     ([[[10.0, 2.0, -10.0]]], [51.0])
     """
-    library = _dispatch.array_library(weights=weights, biases=biases, merge_weight=merge_weight, merge_bias=merge_bias)
-    layer = _layer(weights, biases, merge_weight, merge_bias)
+    arrays = {"weights": weights, "biases": biases, "merge_weight": merge_weight, "merge_bias": merge_bias}
+    library, device = _dispatch.array_library(**arrays), _dispatch.device(**arrays)
+    layer = _layer(*(_fetched(device, value, name) for name, value in arrays.items()))
     dtype = np.result_type(layer.dtype, np.float32)
     one = _collapsed(layer)
-    weight, bias = (_dispatch.from_numpy(_rounded(part, dtype), library) for part in (one.kernels[0], one.bias))
-    return weight, bias
+    weight, bias = _rounded(one.kernels[0], dtype), _rounded(one.bias, dtype)
+    if device is not None:
+        return device.upload(weight), device.upload(bias)
+    return _dispatch.from_numpy(weight, library), _dispatch.from_numpy(bias, library)
 
 
 def _arguments(
-    x: Any, weights: Any, biases: Any, dilation: Any, activation: Any, merge_weight: Any, merge_bias: Any
+    device: _cuda.Device | None, *, dilation: Any, activation: Any, method: str, **arrays: Any
 ) -> _Arguments:
-    """Check all arguments and choose what to compute."""
-    given = _layer(weights, biases, merge_weight, merge_bias)
+    """Check all arguments and choose what to compute; arrays that are not on the host are not read."""
+    x, *of_layer = (_stand_in(device, value, name) for name, value in arrays.items())
+    given = _layer(*of_layer)
     n_inputs = given.kernels[0].shape[1]
     x = _values(x, "x", (3,))
     if x.shape[1] != n_inputs:
@@ -331,13 +370,56 @@ def _arguments(
 
     seen = given._replace(kernels=[trimmed(kernel, dilation, x.shape[2]) for kernel in given.kernels])
     computed = seen
-    if activation is None and seen.merge_weight is not None:
+    if activation is None and seen.merge_weight is not None and device is None:
         n_merged, n_channels = seen.merge_weight.shape
         longest = max(kernel.shape[2] for kernel in seen.kernels)
         as_one = n_merged * n_inputs * longest
         if as_one < sum(kernel.size for kernel in seen.kernels) + n_merged * n_channels:
             computed = _collapsed(seen)
-    return _Arguments(x, given, seen, computed, dilation, activation == "relu")
+    return _Arguments(x, given, seen, computed, dilation, activation == "relu", method)
+
+
+def _stand_in(device: _cuda.Device | None, value: Any, name: str) -> Any:
+    """Return zeros, without memory, that have shape and type of an array on a device; anything else unchanged."""
+
+    def zeros(array: Any) -> Array:
+        assert device is not None
+        dtype = device.dtype(array)
+        return np.broadcast_to(np.zeros((), np.float64 if dtype.kind in "iu" else dtype), tuple(array.shape))
+
+    return _of_device(device, value, name, zeros)
+
+
+def _fetched(device: _cuda.Device | None, value: Any, name: str) -> Any:
+    """Return an array on a device as one on the host; anything else unchanged."""
+    return value if device is None else _of_device(device, value, name, device.download)
+
+
+def _of_device(device: _cuda.Device | None, value: Any, name: str, read: Callable[[Any], Array]) -> Any:
+    """Return what `read` makes of arrays on a device, themselves or in lists; anything else unchanged."""
+    if device is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [_of_device(device, member, f"{name}[{i}]", read) for i, member in enumerate(value)]
+    if _cuda.of(value) is None:
+        return value
+    if getattr(value, "requires_grad", False):
+        raise TypeError(
+            f"{name} requires grad, which this function does not record; pass {name}.detach(), or use ecgkern.torch"
+        )
+    return read(value)
+
+
+def _method(method: Any, module: ModuleType) -> str:
+    """Check the method, which not every backend has."""
+    if not isinstance(method, str) or method not in ("auto", "direct", "fft"):
+        raise ValueError(f"method must be 'auto', 'direct' or 'fft', got {method!r}")
+    if method == "fft" and "fft" not in getattr(module, "METHODS", ("direct",)):
+        name = module.__name__.rpartition("._")[2]
+        raise ValueError(
+            f"method must be 'auto' or 'direct' on the backend {name}, got 'fft', which fortran and numpy have"
+        )
+    return method
 
 
 def _layer(weights: Any, biases: Any, merge_weight: Any, merge_bias: Any) -> _Layer:

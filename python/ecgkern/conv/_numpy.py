@@ -1,6 +1,8 @@
 """The conv kernels in plain NumPy: the float64 specification that every other backend is tested against.
 
 Record by record and tap by tap: tap j of a kernel of size k sees the padded record from sample d j + (K - k) d / 2 on.
+With the method "fft", kernel by kernel: of padded records and kernels of n samples, spread by the dilation, the
+convolution is the inverse transform of X conj(W), and the gradients those of X conj(G) and W G.
 """
 
 from typing import Any
@@ -9,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern.conv._problem import Problem, Sums
+
+METHODS = ("direct", "fft")
 
 Floats = NDArray[np.float64]
 
@@ -42,6 +46,13 @@ def differentiate(problem: Problem, grad_out: NDArray[Any], sums: Sums, grad_x: 
             grad_padded = np.zeros_like(x)
             grads = []
             for kernel, channels, taps in _taps(problem):
+                if problem.method == "fft":
+                    width, spectra = x.shape[1], np.fft.rfft(grad_h[channels], x.shape[1])[:, None]
+                    of_inputs = (_spectra(kernel, taps, width) * spectra).sum(axis=0)
+                    grad_padded += np.fft.irfft(of_inputs, width)
+                    products = np.fft.irfft(np.fft.rfft(x) * spectra.conj(), width)
+                    grads.append(products[:, :, [seen.start for seen in taps]].ravel())
+                    continue
                 grad_kernel = np.empty(kernel.shape)
                 for j, seen in enumerate(taps):
                     grad_kernel[:, :, j] = grad_h[channels] @ x[:, seen].T
@@ -62,9 +73,20 @@ def _activations(problem: Problem, x: Floats) -> Floats:
     h = np.empty((problem.n_channels, problem.x.shape[2]))
     h[:] = problem.biases[:, None]
     for kernel, channels, taps in _taps(problem):
+        if problem.method == "fft":
+            spectra = np.fft.rfft(x) * _spectra(kernel, taps, x.shape[1]).conj()
+            h[channels] += np.fft.irfft(spectra.sum(axis=1), x.shape[1])[:, : h.shape[1]]
+            continue
         for j, seen in enumerate(taps):
             h[channels] += kernel[:, :, j] @ x[:, seen]
     return np.maximum(h, 0.0) if problem.relu else h
+
+
+def _spectra(kernel: Floats, taps: list[slice], n: int) -> NDArray[np.complex128]:
+    """Return the transforms of a kernel's channels, each tap where it begins to see the padded record of n samples."""
+    spread = np.zeros((*kernel.shape[:2], n))
+    spread[:, :, [seen.start for seen in taps]] = kernel
+    return np.fft.rfft(spread)
 
 
 def _taps(problem: Problem) -> list[tuple[Floats, slice, list[slice]]]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST_PARTIAL_SUMS = 2**17  # 1 MB of float64
+_MOST_PARTIAL_SUMS = 2**16  # half a MB of float64
 
 
 class Problem(NamedTuple):
@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     relu: bool
     merge_weight: NDArray[Any] | None  # (n_merged, n_channels)
     merge_bias: NDArray[Any]  # (n_merged,), or (0,) without a merge
+    method: str = "direct"  # "auto", "direct" or "fft"
 
     @property
     def n_channels(self) -> int:
@@ -51,6 +52,22 @@ class Problem(NamedTuple):
         merge = 0 if self.merge_weight is None else self.merge_weight.size
         return int(n_records * length * (self.weights.size + merge) // 64)
 
+    def part(self, kernels: NDArray[np.bool_]) -> "Problem":
+        """The same with some of the kernels only."""
+        channels, weights = self.places(kernels)
+        return self._replace(
+            channels=self.channels[kernels],
+            sizes=self.sizes[kernels],
+            weights=self.weights[weights],
+            biases=self.biases[channels],
+            merge_weight=None if self.merge_weight is None else np.ascontiguousarray(self.merge_weight[:, channels]),
+        )
+
+    def places(self, kernels: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which channels and which weights are those of some of the kernels."""
+        counts = self.channels * self.sizes * self.x.shape[1]
+        return np.repeat(kernels, self.channels), np.repeat(kernels, counts)
+
     def kernels(self) -> list[NDArray[Any]]:
         """Views of the kernels, each (channels, n_inputs, size)."""
         shapes = [(int(c), self.x.shape[1], int(k)) for c, k in zip(self.channels, self.sizes, strict=True)]
@@ -72,14 +89,15 @@ class Sums(NamedTuple):
     merge_bias: NDArray[np.float64]  # (n_chunks, n_merged)
 
 
-def zero_sums(problem: Problem) -> Sums:
-    """Return zeros for at most 64 chunks of records, of which 16 fit into 1 MB where weights are few."""
-    fit = int(np.clip(_MOST_PARTIAL_SUMS // max(1, problem.weights.size), 8, 64))
-    n_records = len(problem.x)
-    n_chunks = min(n_records, 1 << (fit.bit_length() - 1))
-    n_merged = problem.merge_bias.size
+def zero_sums(problem: Problem, bounds: NDArray[np.int64] | None = None) -> Sums:
+    """Return zeros, by default for at most 64 chunks of records, which fit into half a MB where weights are few."""
+    if bounds is None:
+        fit = int(np.clip(_MOST_PARTIAL_SUMS // max(1, problem.weights.size), 8, 64))
+        n_chunks = min(len(problem.x), 1 << (fit.bit_length() - 1))
+        bounds = np.arange(n_chunks + 1) * len(problem.x) // max(1, n_chunks)
+    n_chunks, n_merged = bounds.size - 1, problem.merge_bias.size
     return Sums(
-        np.arange(n_chunks + 1) * n_records // max(1, n_chunks),
+        bounds,
         np.zeros((n_chunks, problem.weights.size)),
         np.zeros((n_chunks, problem.n_channels)),
         np.zeros((n_chunks, n_merged, problem.n_channels)),
