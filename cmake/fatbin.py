@@ -29,7 +29,7 @@ def compile_family(nvcc: str, family: str, out: Path, architecture: str = "all-m
     entries = re.findall(r"\.entry (\w+)", ptx.read_text())
     plain = subprocess.run(["c++filt", *entries], check=True, capture_output=True, text=True).stdout.splitlines()
     found = {
-        re.match(r"void ecgkern::(.*?)\(", signature)[1]: entry
+        re.match(r"(?:void )?ecgkern::(.*?)\(", signature)[1]: entry
         for entry, signature in zip(entries, plain, strict=True)
     }
     missing = set(kernels) - set(found)

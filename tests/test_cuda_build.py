@@ -15,6 +15,7 @@ import emulator
 import numpy as np
 import pytest
 
+from ecgkern.stats import ks_2samp
 from ecgkern.waveform import gaussian_waves, gaussian_waves_grad
 
 SOURCES = emulator.ROOT / "cuda"
@@ -84,7 +85,15 @@ def waveform_launches():
     gaussian_waves_grad(y, peaks, fs=100.0, row_offsets=offsets)
 
 
-LAUNCHES = {"waveform": waveform_launches}
+def ks_launches():
+    import cupy
+
+    x, y = (cupy.asarray(np.random.default_rng(n).normal(size=(n, 5))) for n in (300, 270))
+    ks_2samp(x, y, method="asymp")
+    ks_2samp(x[:60], y, method="asymp")
+
+
+LAUNCHES = {"waveform": waveform_launches, "ks": ks_launches}
 
 
 def sanitized(family, launches, source=None):

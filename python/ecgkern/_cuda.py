@@ -180,7 +180,7 @@ class CupyDevice(Device):
 
     def contiguous(self, array: Any, dtype: Any = None) -> Any:
         with self._here():
-            return self._cupy.ascontiguousarray(array, dtype)
+            return self._cupy.ascontiguousarray(array, dtype).reshape(array.shape)  # a single number too
 
     def concatenate(self, arrays: Sequence[Any]) -> Any:
         with self._here():

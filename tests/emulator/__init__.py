@@ -211,8 +211,8 @@ def module():
 
 
 def _contiguous(array, dtype):
-    host = np.ascontiguousarray(array.host, dtype)
-    return array if host is array.host else ndarray(host.reshape(array.shape))
+    host = np.ascontiguousarray(array.host, dtype)  # of one dimension at least, as CuPy's
+    return array if host is array.host else ndarray(host)
 
 
 def _poisoned(shape, dtype):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern._cuda import Device
 from ecgkern.geomag import _points
 
 _GEOGRAPHIC = {"geodetic": _points.GEODETIC, "geocentric": _points.GEOCENTRIC}
@@ -88,8 +89,9 @@ def geo_to_cd(
         Arrays to write the results to and return: C-contiguous, of the shape and dtype of the results, and apart from
         the arguments and each other. Saves the time to get fresh memory, up to a third of the whole for a million
         points.
-    backend : {"fortran", "numba", "numpy"}, optional
-        By default the first of these that is ready; see :func:`ecgkern.backends`.
+    backend : {"fortran", "numba", "numpy", "cuda"}, optional
+        By default "cuda" for arrays on a GPU and else the first of the others that is ready; see
+        :func:`ecgkern.backends`.
 
     Returns
     -------
@@ -115,6 +117,10 @@ def geo_to_cd(
     Within 1e-11 degrees, and 1e-9 km or rounding, of the exact values of the formula on every backend (longitudes times
     the cosine of the latitude). At a geographic pole the longitude given does not matter; at a dipole pole the
     longitude returned has no meaning.
+
+    Arrays on a GPU, CuPy's or torch's, stay there, and so do the results. Epochs may be decimal years there too; dates,
+    which a GPU has not, are copied to it. Nothing waits for the GPU, so values there are not checked: where one is out
+    of range (an epoch too, with `out_of_range` "raise"), the results are NaN.
 
     References
     ----------
@@ -416,8 +422,12 @@ def transform_xyz(
 _ANY_DIPOLE = (None, "igrf1990-ramana", "raise")  # nothing of it is used between geographic forms
 
 
-def _geographic(lat: Any, lon: Any, alt: Any, coords: str) -> dict[str, Any]:
-    return {"lat": _points.latitude(lat), "lon": _points.longitude(lon), "alt": _points.altitude(alt, coords)}
+def _geographic(lat: Any, lon: Any, alt: Any, coords: str, device: Device | None = None) -> dict[str, Any]:
+    return {
+        "lat": _points.latitude(lat, device=device),
+        "lon": _points.longitude(lon, device=device),
+        "alt": _points.altitude(alt, coords, device=device),
+    }
 
 
 def _cartesian(xyz: Any) -> dict[str, Any]:
@@ -430,8 +440,10 @@ def _from_geographic(
     backend: str | None,
 ) -> Coordinates:  # fmt: skip
     library = _points.library(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
-    inputs, dtype = _geographic(lat, lon, alt, coords), _points.result_type(lat, lon, alt)
-    found = _convert(_GEOGRAPHIC[coords], _DIPOLE[kind], inputs, epoch, model, out_of_range, backend, dtype, out)
+    device = _points.device_of(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
+    inputs, dtype = _geographic(lat, lon, alt, coords, device), _points.result_type(lat, lon, alt)
+    source, target = _GEOGRAPHIC[coords], _DIPOLE[kind]
+    found = _convert(source, target, inputs, epoch, model, out_of_range, backend, dtype, out, device)
     return Coordinates(*_points.returned(found, library, out))
 
 
@@ -440,29 +452,34 @@ def _to_geographic(
     backend: str | None,
 ) -> GeographicCoordinates:  # fmt: skip
     library = _points.library(lat=lat, lon=lon, r=r, alt=alt, epoch=epoch, out=out)
+    device = _points.device_of(lat=lat, lon=lon, r=r, alt=alt, epoch=epoch, out=out)
     _validate.choice(coords, "coords", _points.COORDS)
     if r is not None and alt is not None:
         raise TypeError("give r, the distance from the dipole, or alt, the altitude above the Earth, not both")
     height = 0.0 if alt is None else alt
     inputs = {
-        "lat": _points.latitude(lat),
-        "lon": _points.longitude(lon),
-        **({"alt": _points.altitude(height, coords)} if r is None else {"r": _points.radius(r)}),
+        "lat": _points.latitude(lat, device=device),
+        "lon": _points.longitude(lon, device=device),
+        **(
+            {"alt": _points.altitude(height, coords, device=device)}
+            if r is None
+            else {"r": _points.radius(r, device=device)}
+        ),
     }
     source = (_RAY if r is None else _DIPOLE)[kind]
     dtype = _points.result_type(lat, lon, height if r is None else r)
-    found = _convert(source, _GEOGRAPHIC[coords], inputs, epoch, model, out_of_range, backend, dtype, out)
+    found = _convert(source, _GEOGRAPHIC[coords], inputs, epoch, model, out_of_range, backend, dtype, out, device)
     return GeographicCoordinates(*_points.returned(found, library, out))
 
 
 def _convert(
     source: int, target: int, inputs: dict[str, Any], epoch: Any, model: Any, out_of_range: str, backend: str | None,
-    dtype: Any, out: Any = None,
-) -> list[NDArray[Any]]:  # fmt: skip
+    dtype: Any, out: Any = None, device: Device | None = None,
+) -> list[Any]:  # fmt: skip
     """Return latitude, longitude, and distance or altitude."""
-    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range)
-    module = _dispatch.load("geomag", backend)
-    results = _points.results_for(inputs, 3, dtype, out)
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
+    module = _dispatch.load("geomag", backend, device)
+    results = _points.results_for(inputs, 3, dtype, out, device)
     _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, module)
     _points.close_longitudes(results[1])
     return results

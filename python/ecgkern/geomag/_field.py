@@ -92,15 +92,16 @@ def dipole_field(
     D -5.0278  I 4.5145
     """
     library = _points.library(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
+    device = _points.device_of(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
     _validate.choice(kind, "kind", _points.KINDS)
     inputs = {
-        "lat": _points.latitude(lat),
-        "lon": _points.longitude(lon),
-        "alt": _points.altitude(alt, coords),
+        "lat": _points.latitude(lat, device=device),
+        "lon": _points.longitude(lon, device=device),
+        "alt": _points.altitude(alt, coords, device=device),
     }
-    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range)
-    module = _dispatch.load("geomag", backend)
-    results = _points.results_for(inputs, len(Field._fields), _points.result_type(lat, lon, alt), out)
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
+    module = _dispatch.load("geomag", backend, device)
+    results = _points.results_for(inputs, len(Field._fields), _points.result_type(lat, lon, alt), out, device)
     kernel = partial(module.field, kind == "ed", coords == "geodetic", coefficients)
     _points.evaluate(kernel, inputs, results, module)
     _points.close_longitudes(results[Field._fields.index("declination")])

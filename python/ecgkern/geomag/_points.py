@@ -2,6 +2,7 @@
 
 An argument of one value goes to a kernel as it is; everything else is broadcast. Arrays that are contiguous float64
 pass whole and without a copy; others piece by piece, so that a call needs its results and less than 1 MB beside them.
+Arrays on a GPU stay there, their values unread: the kernels broadcast them, and give NaN where a value is out of range.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern import _dispatch, _threads, _validate
+from ecgkern import _cuda, _dispatch, _threads, _validate
+from ecgkern._cuda import Device
 from ecgkern.geomag import _time
 from ecgkern.geomag._earth import EARTH_RADIUS
 from ecgkern.geomag._model import RULES, Table, table
@@ -51,10 +53,17 @@ NO_YEARS, NO_TIMES = np.zeros(1), np.zeros(1, np.int64)
 NO_YEARS.flags.writeable = NO_TIMES.flags.writeable = False  # as arguments are: Numba compiles anew for every kind
 
 
-def coefficients(epoch: Any, model: Any, out_of_range: str, name: str = "epoch") -> tuple[Coefficients, NDArray[Any]]:
+def coefficients(
+    epoch: Any, model: Any, out_of_range: str, name: str = "epoch", device: Device | None = None
+) -> tuple[Coefficients, Any]:
     """Return the coefficients, and the epochs to interpolate at, years or datetime64, which count unless `FIXED`."""
     _validate.choice(out_of_range, "out_of_range", tuple(RULES))
     chosen = table(model)
+    if device is not None and _cuda.of(epoch) is not None:
+        rule = RULES["nan" if out_of_range == "raise" else out_of_range]
+        by = FIXED if chosen.fixed else BY_YEARS
+        years = device.values(epoch, name, dtype=np.float64).reshape(tuple(epoch.shape))
+        return Coefficients(chosen.coefficients, float(chosen.years[0]), chosen.step, rule, by), years
     epochs = epochs_of(epoch, chosen, out_of_range, name)
     if epochs is None or not epochs.ndim:
         rows = chosen.at(NO_EPOCH if epochs is None else years_of(epochs), out_of_range)
@@ -95,38 +104,40 @@ def years_of(epochs: NDArray[Any]) -> Floats:
 # ---- arguments -------------------------------------------------------------------------------------------------------
 
 
-def latitude(value: Any, name: str = "lat") -> NDArray[Any]:
+def latitude(value: Any, name: str = "lat", device: Device | None = None) -> Any:
     """Return degrees from -90 to 90, or NaN."""
-    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees")
+    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees", device)
 
 
-def longitude(value: Any, name: str = "lon") -> NDArray[Any]:
+def longitude(value: Any, name: str = "lon", device: Device | None = None) -> Any:
     """Return finite degrees, or NaN."""
-    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees")
+    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees", device)
 
 
-def altitude(value: Any, coords: str, name: str = "alt") -> NDArray[Any]:
+def altitude(value: Any, coords: str, name: str = "alt", device: Device | None = None) -> Any:
     """Return km above the ellipsoid or the sphere, or NaN."""
     _validate.choice(coords, "coords", COORDS)
     low = _LOWEST[coords]
-    return bounded(value, name, low, _FARTHEST, f"{_FINITE} and above the centre of the Earth ({low} km)")
+    return bounded(value, name, low, _FARTHEST, f"{_FINITE} and above the centre of the Earth ({low} km)", device)
 
 
-def radius(value: Any, name: str = "r") -> NDArray[Any]:
+def radius(value: Any, name: str = "r", device: Device | None = None) -> Any:
     """Return km from a centre, or NaN."""
-    return bounded(value, name, 0.0, _FARTHEST, f"{_FINITE} and not negative (km)")
+    return bounded(value, name, 0.0, _FARTHEST, f"{_FINITE} and not negative (km)", device)
 
 
 def cartesian(value: Any, name: str = "xyz") -> NDArray[Any]:
     """Return finite km (..., 3), or NaN."""
-    array = bounded(value, name, -_FARTHEST, _FARTHEST, f"{_FINITE}, in km")
+    array: NDArray[Any] = bounded(value, name, -_FARTHEST, _FARTHEST, f"{_FINITE}, in km")
     if not array.ndim or array.shape[-1] != 3:
         raise ValueError(f"{name} must have 3 values along its last axis, got shape {array.shape}")
     return array
 
 
-def bounded(value: Any, name: str, low: float, high: float, what: str) -> NDArray[Any]:
-    """Return real numbers from low to high, or NaN; `what` describes them."""
+def bounded(value: Any, name: str, low: float, high: float, what: str, device: Device | None = None) -> Any:
+    """Return real numbers from low to high, or NaN; `what` describes them. Those on the device stay there, unread."""
+    if device is not None and _cuda.of(value) is not None:
+        return device.values(value, name).reshape(tuple(value.shape))  # CuPy gives single values a dimension
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
     # As numbers of Python: the bounds may be beyond a small type. NaN is passed over.
     if array.size and (float(np.fmin.reduce(array, None)) < low or float(np.fmax.reduce(array, None)) > high):
@@ -143,8 +154,13 @@ def library(**arguments: Any) -> str:
     return _dispatch.array_library(**{name: value for name, value in arguments.items() if not _is_dates(value)})
 
 
+def device_of(**arguments: Any) -> Device | None:
+    """Return the GPU that the arguments are on, None for the host; dates, which no GPU has, go with any."""
+    return _dispatch.device(**{name: value for name, value in arguments.items() if not _is_dates(value)})
+
+
 def _is_dates(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "MO"
+    return getattr(getattr(value, "dtype", None), "kind", "") in ("M", "O")  # of NumPy or pandas
 
 
 def result_type(*values: Any) -> type[np.floating[Any]]:
@@ -160,7 +176,7 @@ def _is_single(value: Any) -> bool:
 
 def close(values: NDArray[Any], outside: Callable[[NDArray[Any]], NDArray[np.bool_]], value: float) -> None:
     """Put a value where rounding to float32 brought a half-open range to its open end."""
-    if values.dtype != np.float32:
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32:  # on a GPU the kernels do it
         return
     flat = values.reshape(-1)
     for first in range(0, flat.size, _PIECE):
@@ -192,7 +208,11 @@ def evaluate(
     """Call ``kernel(*inputs, *results)`` on the broadcast inputs, flat, and on the results, which it writes.
 
     In one piece where that takes no copies, unless a backend of `module` or the kernel (not `whole`) works in pieces.
+    On a GPU the kernel broadcasts.
     """
+    if not isinstance(results[0], np.ndarray):
+        kernel(*inputs.values(), *results)
+        return
     if not results[0].size:
         return
     single = {i: _one_value(array) for i, array in enumerate(inputs.values()) if array.size == 1}
@@ -227,28 +247,35 @@ def _is_flat(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
     return right and array.shape == shape and array.flags.c_contiguous and array.flags.aligned
 
 
-def results_for(inputs: dict[str, NDArray[Any]], n: int, dtype: Any, out: Any = None) -> list[NDArray[Any]]:
+def results_for(inputs: dict[str, Any], n: int, dtype: Any, out: Any = None, device: Device | None = None) -> list[Any]:
     """Return `n` arrays of the shape that the inputs broadcast to: new ones, or the caller's."""
-    shape = _validate.broadcast_shape(**{name: array.shape for name, array in inputs.items()})
+    shape = _validate.broadcast_shape(**{name: tuple(array.shape) for name, array in inputs.items()})
     if out is None:
-        return [np.empty(shape, dtype) for _ in range(n)]
-    given = _dispatch.to_numpy(out if n > 1 else [out], "out")
-    if not isinstance(given, list) or len(given) != n:
+        return [np.empty(shape, dtype) if device is None else device.empty(shape, dtype) for _ in range(n)]
+    given = out if n > 1 else [out]
+    if device is None:
+        given = _dispatch.to_numpy(given, "out")
+    if not isinstance(given, list | tuple) or len(given) != n:
         raise TypeError(f"out must be a tuple of {n} arrays, got {type(out).__name__}")
     names = [f"out[{i}]" if n > 1 else "out" for i in range(n)]
     results: list[NDArray[Any]] = []
     for name, array in zip(names, given, strict=True):
         if array is None:
             raise TypeError(f"{name} must be an array, got None")
+        if device is not None:
+            results.append(device.output(array, shape, np.dtype(dtype), name))
+            continue
         earlier = {f"out[{i}]": result for i, result in enumerate(results)}
         results.append(_validate.output(array, shape, np.dtype(dtype), {**inputs, **earlier}, name))
     return results
 
 
-def returned(results: Sequence[NDArray[Any]], library: str, out: Any = None) -> Any:
+def returned(results: Sequence[Any], library: str, out: Any = None) -> Any:
     """Return the results in the caller's array library, scalars where they have no dimensions, or `out`."""
     if out is not None:
         return out if len(results) > 1 else (out,)
+    if not isinstance(results[0], np.ndarray):  # on a GPU
+        return list(results)
     return [_dispatch.scalar_or_array(result, library) for result in results]
 
 

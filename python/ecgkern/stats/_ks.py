@@ -9,10 +9,10 @@ features that share it. Exact p-values are shares of lattice paths from (0, 0) t
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import gcd, lgamma, log
+from math import gcd, lgamma, log, prod
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern._cuda import Device
+from ecgkern.stats import _cuda_ks
 from ecgkern.stats._sorting import by_blocks, paired_features
 
 Floats = NDArray[np.float64]
@@ -73,8 +75,9 @@ def ks_2samp(
         A feature with NaN gives NaN, or is tested without them, or raises.
     keepdims : bool, default False
         Keep `axis` with length 1.
-    backend : {"fortran", "numba", "numpy"}, optional
-        By default the first of these that is ready; see :func:`ecgkern.backends`.
+    backend : {"fortran", "numba", "numpy", "cuda"}, optional
+        By default "cuda" for arrays on a GPU and else the first of the others that is ready; see
+        :func:`ecgkern.backends`.
 
     Returns
     -------
@@ -112,6 +115,10 @@ def ks_2samp(
     Memory beside arguments and results is about 4 MB for each thread, and one value per distinct statistic. Results are
     the same bits for every number of threads.
 
+    Arrays on a GPU, CuPy's or torch's, stay there, and so do the results, arrays for one feature too. Values are not
+    looked at before the kernels do, so `nan_policy` must be "propagate". Asymptotic p-values are computed there, to
+    1e-10 of SciPy's and without it. Exact ones are computed on the host from the statistics, which waits for the GPU.
+
     References
     ----------
     J. L. Hodges, "The significance probability of the Smirnov two-sample test", Arkiv för Matematik 3 (1958) 469-486.
@@ -128,10 +135,13 @@ def ks_2samp(
     [1.0, 0.417524]
     """
     library = _dispatch.array_library(data1=data1, data2=data2)
+    device = _dispatch.device(data1=data1, data2=data2)
     _validate.choice(alternative, "alternative", ("two-sided", "less", "greater"))
     _validate.choice(method, "method", ("auto", "exact", "asymp"))
     _validate.choice(nan_policy, "nan_policy", ("propagate", "omit", "raise"))
-    module = _dispatch.load("stats", backend)
+    module = _dispatch.load("stats", backend, device)
+    if device is not None:
+        return _on_device(device, data1, data2, alternative, method, axis, nan_policy, keepdims)
     x = _validate.float_values(_dispatch.to_numpy(data1, "data1"), "data1")
     y = _validate.float_values(_dispatch.to_numpy(data2, "data2"), "data2")
     ndim = max(x.ndim, y.ndim)
@@ -215,22 +225,32 @@ def _p_values(
     module: ModuleType, n1: int, n2: int, statistic: Floats, alternative: str, method: str
 ) -> tuple[Floats, Floats]:
     """Statistic (as a multiple of 1/lcm where exact) and p-value."""
+    lcm, exact, round_statistic = _rule(n1, n2, alternative, method)
+    height = np.rint(statistic * lcm)
+    if exact:
+        return height / lcm, _exact(module, n1, n2, height, alternative)
+    # What differs by rounding alone has one p-value; beyond 2**53 the heights are no whole numbers and all differ.
+    p_values = _once_each(height / lcm, partial(_asymptotic, float(n1), float(n2), alternative=alternative))
+    return height / lcm if round_statistic else statistic, p_values
+
+
+def _rule(n1: int, n2: int, alternative: str, method: str) -> tuple[int, bool, bool]:
+    """The least common multiple, whether p-values are exact, and whether statistics become multiples of 1/lcm."""
     lcm = n1 // gcd(n1, n2) * n2
     exact = method == "exact" or (method == "auto" and max(n1, n2) <= _LARGEST_AUTO)
     if method == "exact" and lcm > _LARGEST_LCM:
         exact = False
         _warn_of_asymptotic(f"with sample sizes {n1} and {n2}")
-    height = np.rint(statistic * lcm)
     if exact and alternative != "two-sided" and n1 != n2 and _log_binomial(n1, n2) > _LARGEST_LOG:
-        exact = False
-        statistic = height / lcm
         _warn_of_asymptotic(f"one-sided with sample sizes {n1} and {n2}")
-    if exact:
-        p_value = partial(_equal_sizes, n1) if n1 == n2 else partial(_unequal_sizes, module, n1, n2)
-        exact_p = _once_each(height.astype(np.int64), partial(p_value, two_sided=alternative == "two-sided"))
-        return height / lcm, exact_p
-    # What differs by rounding alone has one p-value; beyond 2**53 the heights are no whole numbers and all differ.
-    return statistic, _once_each(height / lcm, partial(_asymptotic, float(n1), float(n2), alternative=alternative))
+        return lcm, False, True
+    return lcm, exact, exact
+
+
+def _exact(module: ModuleType, n1: int, n2: int, height: Floats, alternative: str) -> Floats:
+    """Exact p-values of statistics that are `height` times 1/lcm."""
+    p_value = partial(_equal_sizes, n1) if n1 == n2 else partial(_unequal_sizes, module, n1, n2)
+    return _once_each(height.astype(np.int64), partial(p_value, two_sided=alternative == "two-sided"))
 
 
 def _once_each(values: NDArray[Any], p_value: Callable[[NDArray[Any]], Floats]) -> Floats:
@@ -240,7 +260,8 @@ def _once_each(values: NDArray[Any], p_value: Callable[[NDArray[Any]], Floats]) 
 
 
 def _warn_of_asymptotic(why: str) -> None:
-    warnings.warn(f"no exact p-value {why}: the asymptotic one is returned", RuntimeWarning, stacklevel=5)
+    level = _validate.outside("ecgkern")
+    warnings.warn(f"no exact p-value {why}: the asymptotic one is returned", RuntimeWarning, stacklevel=level)
 
 
 def _log_binomial(n1: int, n2: int) -> float:
@@ -282,3 +303,68 @@ def _asymptotic(n1: float, n2: float, statistic: Floats, alternative: str) -> Fl
             return np.asarray(kstwo.sf(statistic, np.round(effective)))
     z = np.sqrt(effective) * statistic
     return np.asarray(np.exp(-2.0 * z**2 - 2.0 * z * (m + 2.0 * n) / np.sqrt(m * n * (m + n)) / 3.0))
+
+
+# ---- on a GPU --------------------------------------------------------------------------------------------------------
+
+
+def _on_device(
+    device: Device, data1: Any, data2: Any, alternative: str, method: str, axis: int | None, nan_policy: str,
+    keepdims: bool,
+) -> KSResult:  # fmt: skip
+    """As :func:`ks_2samp`, of checked options, where the arrays are."""
+    if nan_policy != "propagate":
+        raise ValueError(
+            f"nan_policy must be 'propagate' for arrays on a GPU, whose values are not looked at; got {nan_policy!r}"
+        )
+    x, y = (device.values(value, name) for value, name in ((data1, "data1"), (data2, "data2")))
+    ndim = max(x.ndim, y.ndim, 1)
+    all_axes = axis is None
+    if all_axes:
+        x, y = x.reshape((-1,)), y.reshape((-1,))
+    n_axes = 1 if all_axes else ndim
+    number = _validate.axis_index(0 if all_axes else axis, n_axes)
+    dtype = np.result_type(device.dtype(x), device.dtype(y))
+    x, y = (
+        device.contiguous(array, dtype).reshape((1,) * (n_axes - array.ndim) + tuple(array.shape)) for array in (x, y)
+    )
+    for array, name in ((x, "data1"), (y, "data2")):
+        if not 1 <= array.shape[number] < 2**31 - 1:
+            found = array.shape[number]
+            raise ValueError(f"{name} must have at least one observation along axis {number}, got {found}")
+    (n1, own1), (n2, own2) = ((array.shape[number], _without(array.shape, number)) for array in (x, y))
+    shape = _validate.broadcast_shape(data1=own1, data2=own2)
+    n_features = prod(shape)
+    if n_features:
+        a, b = (device.sort(_cuda_ks.rows(device, array, number)) for array in (x, y))
+        row_a, row_b = (None if own == shape else device.upload(_row_numbers(own, shape)) for own in (own1, own2))
+        statistic, *where = _cuda_ks.statistics(device, a, b, row_a, row_b, n_features, alternative)
+        columns = [*_p_values_on(device, n1, n2, statistic, alternative, method), *where]
+    else:
+        columns = [device.empty(0, kind) for kind in (np.float64, np.float64, dtype, np.float64)]
+    if keepdims:
+        shape = (1,) * ndim if all_axes else (*shape[:number], 1, *shape[number:])
+    return KSResult(*(column.reshape(shape) for column in columns))
+
+
+def _without(shape: Sequence[int], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _row_numbers(own: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Which of the features of one sample each feature of both is."""
+    return np.broadcast_to(np.arange(prod(own), dtype=np.int64).reshape(own), shape).ravel()
+
+
+def _p_values_on(device: Device, n1: int, n2: int, statistic: Any, alternative: str, method: str) -> tuple[Any, Any]:
+    """As `_p_values`, of statistics on a GPU; exact p-values come from the host."""
+    lcm, exact, round_statistic = _rule(n1, n2, alternative, method)
+    if not exact:
+        two_sided = alternative == "two-sided"
+        return statistic, _cuda_ks.asymptotic(device, statistic, n1, n2, lcm, two_sided, round_statistic)
+    height = np.rint(device.download(statistic) * lcm)
+    known = ~np.isnan(height)
+    p_values = np.full(height.shape, np.nan)
+    if known.any():
+        p_values[known] = _exact(_dispatch.load("stats", None), n1, n2, height[known], alternative)
+    return device.upload(height / lcm), device.upload(p_values)
