@@ -137,6 +137,13 @@ def test_bad_input_is_refused_before_the_launch(gpu, change, error, message):
         gaussian_waves(gpu.array(np.array([30.0, 60.0])), **arguments | change)
 
 
+def test_out_must_not_be_an_argument(gpu):
+    peaks, offsets = gpu.array(np.zeros(100)), gpu.array(np.array([0, 100]))
+    out = peaks.reshape((1, 100))
+    with pytest.raises(ValueError, match="out must not share memory with r_peaks"):
+        gaussian_waves(peaks, fs=100.0, length=100, row_offsets=offsets, dtype=np.float64, out=out)
+
+
 def test_arrays_on_the_host_are_not_copied_in_silence(gpu):
     with pytest.raises(TypeError, match="the arrays are on the host, and backend 'cuda' takes CuPy arrays"):
         gaussian_waves([np.array([50.0])], fs=100.0, length=100, backend="cuda")

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -29,6 +30,8 @@ MODULES = {
     "conv": "ecgkern.conv._cuda",
     "geomag": "ecgkern.geomag._cuda",
 }
+# What float32 may be computed with, in the words of torch.set_float32_matmul_precision.
+PRECISIONS = ("highest", "high", "medium")
 C_TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 _STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block has without asking
 _LARGEST_GRID = 2**31 - 1
@@ -98,8 +101,10 @@ class Device:
             raise TypeError(f"{name} must hold real numbers, got dtype {found}")
         return self.contiguous(value, dtype or (np.float32 if found == np.float32 else np.float64))
 
-    def output(self, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], name: str = "out") -> Any:
-        """Return `out`, or a new array for None, ready to be written."""
+    def output(
+        self, out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Any], name: str = "out"
+    ) -> Any:
+        """Return `out`, or a new array for None, ready to be written: right shape and dtype, contiguous, no overlap."""
         if out is None:
             return self.empty(shape, dtype)
         if tuple(out.shape) != shape or self.dtype(out) != dtype:
@@ -107,7 +112,18 @@ class Device:
             raise ValueError(f"{name} must have shape {shape} and dtype {dtype}, got {found}")
         if not self.is_contiguous(out):
             raise ValueError(f"{name} must be C-contiguous; pass a new array and copy it back")
+        first, end = self._extent(out)
+        for other, array in inputs.items():
+            if of(array) is not None and self.is_contiguous(array):
+                start, stop = self._extent(array)
+                if first < stop and start < end:
+                    raise ValueError(f"{name} must not share memory with {other}")
         return out
+
+    def _extent(self, array: Any) -> tuple[int, int]:
+        """Addresses from the first byte of a contiguous array to its end."""
+        start = self._address(array)
+        return start, start + math.prod(array.shape) * self.dtype(array).itemsize
 
     def _address(self, array: Any) -> int:
         raise NotImplementedError

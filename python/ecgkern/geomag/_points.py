@@ -262,11 +262,9 @@ def results_for(inputs: dict[str, Any], n: int, dtype: Any, out: Any = None, dev
     for name, array in zip(names, given, strict=True):
         if array is None:
             raise TypeError(f"{name} must be an array, got None")
-        if device is not None:
-            results.append(device.output(array, shape, np.dtype(dtype), name))
-            continue
-        earlier = {f"out[{i}]": result for i, result in enumerate(results)}
-        results.append(_validate.output(array, shape, np.dtype(dtype), {**inputs, **earlier}, name))
+        others = {**inputs, **{f"out[{i}]": result for i, result in enumerate(results)}}
+        output = _validate.output if device is None else device.output
+        results.append(output(array, shape, np.dtype(dtype), others, name))
     return results
 
 

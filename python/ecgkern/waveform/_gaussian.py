@@ -116,7 +116,7 @@ def gaussian_waves(
     problem = _problem.check(r_peaks, fs, waves, lead_gain, row_offsets, cutoff, device)
     _problem.check_magnitude(problem, result_dtype)
     if device is not None:
-        y = device.output(out, problem.shape(length), result_dtype)
+        y = device.output(out, problem.shape(length), result_dtype, problem._asdict())
         module.gaussian_waves(device, problem, y.reshape((problem.n_records, problem.n_leads, length)))
         return y
     host_out = _dispatch.to_numpy(out, "out")
