@@ -1,7 +1,7 @@
 """Compiles the CUDA kernels ahead of time: python fatbin.py NVCC TARGET
 
-Writes, for each cuda/FAMILY.cu, TARGET/FAMILY.fatbin with code for every major architecture, and TARGET/FAMILY.json with
-the digest of the sources and the name of each kernel in the fatbin. Needs the Python sources of ecgkern on the path.
+Writes, for each cuda/FAMILY.cu, TARGET/FAMILY.fatbin with code for every major architecture, and TARGET/FAMILY.json
+with the digest of the sources and the name of each kernel in the fatbin. Needs the Python sources on the path.
 """
 
 import importlib

@@ -1,25 +1,32 @@
 // Multi-scale dilated convolution with its ReLU and merge, forward and backward:
 //     h_c(t) = b_c + sum_i sum_k w_ci(k) x_i(t + d (k - r)),   y_m(t) = mu_m + sum_c M_mc max(h_c(t), 0)
 //
-// Layout. With dilation d, moments t = s d + p of one phase p only meet moments of the same phase. So a batch of records
-// is taken as rows, one for each record and phase, in which every convolution is dense: row = record d + p, sample s.
-// Each thread computes `tile` channels at `steps` neighbouring samples of a row, a unit; a block has some rows, some
-// units of each, and their samples of x in shared memory, with those that the longest kernel reaches on either side.
-// Channels are taken in groups of `tile`, weights as (group, input, tap, channel of the group), filled up with zeros.
+// Layout. With dilation d, moments t = s d + p of one phase p only meet moments of the same phase. So a batch of
+// records is taken as rows, one for each record and phase, in which every convolution is dense: row = record d + p,
+// sample s. Each thread computes `tile` channels at `steps` neighbouring samples of a row, a unit; a block has some
+// rows, some units of each, and their samples of x in shared memory, with those that the longest kernel reaches on
+// either side. Channels are taken in groups of `tile`, weights as (group, input, tap, channel of the group), filled up
+// with zeros.
 //
-// Speed. Arithmetic is all that counts: x and y are 1/1900 of it. One tap of a unit is tile x steps multiply-adds, 64 in
-// float, for which a thread reads 8 weights (2 loads of 16 bytes, the same for the whole warp) and a single sample, as
-// the 8 of the tap before move on by one register: 3 loads and 64 multiply-adds, 94 % of all instructions issued. Units
-// stand steps + 1 values apart in shared memory, so that the 32 samples of a warp are in 32 banks. 64 sums, 8 samples
-// and 8 weights leave room under 128 registers, so 16 warps a multiprocessor. The gradients of weights are the same
-// inner loop with other names, `slide`: the sums are 8 channels x 8 taps, what moves on is x, and the gradients of h at a
-// moment stand for the weights of a tap. So are those of x, with the gradients of h as x and transposed kernels.
-// Five kernels of 233 taps and 32 channels over 1024 records of 1000: 15.3 Gflop forward, 30.5 backward, 0.23 and 0.46 ms
-// at the peak of an H200, 67 Tflop/s.
+// Speed. Arithmetic is all that counts: x and y are 1/1900 of it. One tap of a unit is tile x steps multiply-adds, 64
+// in float, for which a thread reads 8 weights (2 loads of 16 bytes, the same for the whole warp) and a single sample,
+// as the 8 of the tap before move on by one register: 3 loads and 64 multiply-adds, 94 % of all instructions issued.
+// Units stand steps + 1 values apart in shared memory, so that the 32 samples of a warp are in 32 banks. 64 sums, 8
+// samples and 8 weights leave room under 128 registers, so 16 warps a multiprocessor. The gradients of weights are the
+// same inner loop with other names, `slide`: the sums are 8 channels x 8 taps, what moves on is x, and the gradients of
+// h at a moment stand for the weights of a tap. So are those of x, with the gradients of h as x and transposed kernels.
+// Five kernels of 233 taps and 32 channels over 1024 records of 1000: 15.3 Gflop forward, 30.5 backward, 0.23 and 0.46
+// ms at the peak of an H200, 67 Tflop/s.
+//
+// Instructions of the inner loops in SASS for sm_90: 512 FFMA of 545 forward, 512 of some 570 for the weights.
 //
 // The channels before the merge never leave the block. The backward pass computes them again: a block has one group of
 // channels and a chunk of the rows. Sums over a block's tile are in the working type, those over tiles in double, per
 // chunk, added in a fixed order at the end.
+//
+// On the tensor cores, in TF32 (convolve_tf32, differentiate_tf32; cuda/conv_mma.cuh): 16 channels and 64 samples a
+// warp, taps filled up to multiples of 8, 256 for 233. 8 products of 1024 multiply-adds take the tensor cores of a
+// multiprocessor 8 cycles at the peak of an H200, and what they need from shared memory 6.
 #include "conv_mma.cuh"
 
 namespace ecgkern {
@@ -46,21 +53,18 @@ struct Group {
 
 // What a block computes: `rows` rows, of each `units` units.
 struct Tile {
-    long long n_rows;
-    int n_inputs, length, dilation, rows, units;
-    long long first_row;
-    int first_unit;
+    int n_rows, n_inputs, length, dilation, rows, units, first_row, first_unit;
 
     // Samples of a row of this tile from its first unit on: below 1 if there are none.
     template <int steps> __device__ int samples(int row) const {
-        const long long of_all = first_row + row;
+        const int of_all = first_row + row;
         if (of_all >= n_rows) return 0;
-        return (length - 1 - int(of_all % dilation)) / dilation + 1 - first_unit * steps;
+        return (length - 1 - of_all % dilation) / dilation + 1 - first_unit * steps;
     }
     // Where the first moment of a row of this tile is, among `n_channels` channels of all records.
     template <int steps> __device__ long long place(int row, int n_channels, int channel) const {
-        const long long of_all = first_row + row;
-        return (of_all / dilation * n_channels + channel) * length + of_all % dilation +
+        const int of_all = first_row + row;
+        return ((long long)(of_all / dilation) * n_channels + channel) * length + of_all % dilation +
                (long long)first_unit * steps * dilation;
     }
 };
@@ -116,8 +120,8 @@ __device__ __forceinline__ void add_taps(T (&sums)[tile][steps], const T *__rest
         else slide<false>(sums, moving, x, weights, low - i, end - i);
 }
 
-// Write `width` samples of all rows of a tile, from `begin` samples beyond the first unit on, zeros beyond the ends of a
-// record; rows stand `stride` apart. For products they are rounded, and one after another without gaps.
+// Write `width` samples of all rows of a tile, from `begin` samples beyond the first unit on, zeros beyond the ends of
+// a record; rows stand `stride` apart. For products they are rounded, and one after another without gaps.
 template <int steps, bool for_products = false, class T>
 __device__ void load_rows(const T *__restrict__ x, const Tile &tile, int n_inputs, int first_input, int begin,
                           int width, int stride, T *__restrict__ to) {
@@ -168,8 +172,8 @@ __device__ void copy(const T *__restrict__ from, int n, T *__restrict__ to) {
     }
 }
 
-// Where a block finds the samples and weights that it needs in shared memory: all from the start, or those of one input,
-// or of one for each slice of the block, and at most `most_taps` taps of it at a time.
+// Where a block finds the samples and weights that it needs in shared memory: all from the start, or those of one
+// input, or of one for each slice of the block, and at most `most_taps` taps of it at a time.
 template <class T> struct Shared {
     T *x, *weights;
     bool all_x, all_weights;
@@ -177,8 +181,8 @@ template <class T> struct Shared {
     const T *first_weight;  // which the first in `weights` is, where all are there
 };
 
-// sums += weights * x over some inputs, or every so many-th of them from the slice on, where a kernel has `n_taps` taps.
-// All threads must come, as they load together; those without a unit compute nothing that is used.
+// sums += weights * x over some inputs, or every so many-th of them from the slice on, where a kernel has `n_taps`
+// taps. All threads must come, as they load together; those without a unit compute nothing that is used.
 template <int tile, int steps, class T>
 __device__ __forceinline__ void add_inputs(T (&sums)[tile][steps], const T *__restrict__ x, const Tile &where, int row,
                                            int unit, const Shared<T> &shared, const T *__restrict__ weights,
@@ -226,8 +230,9 @@ __global__ void __launch_bounds__(most_threads<T>, 1)
              long long weight_values, long long all_x, long long all_weights, long long n_sections,
              long long section_taps) {
     DYNAMIC_SHARED(memory);
-    const Tile where{n_records * dilation, int(n_inputs), int(length), int(dilation), int(rows), int(units),
-                     blockIdx.x / int(tiles_of_row) * rows, int(blockIdx.x % int(tiles_of_row) * units)};
+    const Tile where{int(n_records * dilation), int(n_inputs), int(length), int(dilation), int(rows), int(units),
+                     int(blockIdx.x) / int(tiles_of_row) * int(rows),
+                     int(blockIdx.x) % int(tiles_of_row) * int(units)};
     const int row = threadIdx.x / where.units < where.rows ? threadIdx.x / where.units : 0;
     const int unit = threadIdx.x % where.units;
     const bool has_unit = threadIdx.x / where.units < where.rows;
@@ -263,7 +268,8 @@ __global__ void __launch_bounds__(most_threads<T>, 1)
         if constexpr (transposed) {
             for (int section = 0; section < int(n_sections); ++section) {
                 const Group &from = groups[section];
-                add_inputs(h, x, where, row, unit, shared, weights + (group * int(section_taps) + int(from.taps_before)) * tile,
+                const T *of_section = weights + (group * int(section_taps) + int(from.taps_before)) * tile;
+                add_inputs(h, x, where, row, unit, shared, of_section,
                            section * group_size<T>, int(from.n_channels), int(from.taps), slice, n_slices);
             }
         } else if (group < n_groups) {
@@ -408,7 +414,7 @@ __global__ void __launch_bounds__(128, sizeof(T) == 4 ? 3 : 2)
     const int taps = int(group.taps), reach = taps / 2, n_columns = (taps + steps - 1) / steps;
     const int n_units = int(rows) * int(units);
 
-    Tile where{n_records * dilation, int(n_inputs), int(length), int(dilation), int(rows), int(units), 0, 0};
+    Tile where{int(n_records * dilation), int(n_inputs), int(length), int(dilation), int(rows), int(units), 0, 0};
     const int row = thread < n_units ? thread / where.units : 0, unit = thread % where.units;
     Shared<T> shared{reinterpret_cast<T *>(memory), nullptr, all_x != 0, false, reach, int(stride), nullptr};
     shared.weights = shared.x + x_values;
@@ -421,7 +427,7 @@ __global__ void __launch_bounds__(128, sizeof(T) == 4 ? 3 : 2)
     const int width = int(n_groups) * tile, own = group_index * tile + lane;  // of a row of these sums
     const int last = int(n_tiles * (blockIdx.x + 1) / gridDim.x);
     for (int index = int(n_tiles * blockIdx.x / gridDim.x); index < last; ++index) {
-        where.first_row = index / int(tiles_of_row) * rows;
+        where.first_row = index / int(tiles_of_row) * where.rows;
         where.first_unit = index % int(tiles_of_row) * where.units;
         __syncthreads();  // the tile before is done
         if (all_x) {
@@ -451,7 +457,8 @@ __global__ void __launch_bounds__(128, sizeof(T) == 4 ? 3 : 2)
             }
         }
         if (n_merged) {
-            const T *upstream = grad_y + where.place<steps>(row, int(n_merged), 0) + (long long)unit * steps * where.dilation;
+            const T *upstream =
+                grad_y + where.place<steps>(row, int(n_merged), 0) + (long long)unit * steps * where.dilation;
 #pragma unroll 1
             for (int m = 0; m < int(n_merged); ++m) {
                 T from[steps], sums[tile];
@@ -572,10 +579,11 @@ __global__ void __launch_bounds__(128, sizeof(T) == 4 ? 3 : 2)
                         parts[i * n_threads + thread] = products[c + i / steps][i % steps];
                     __syncthreads();
                     for (int i = thread; i < at_once * steps * n_here; i += n_threads) {
-                        const int of_thread = i / n_here, tap = (begin + i % n_here % n_of_input) * steps + of_thread % steps;
-                        const int of_input = input + i % n_here / n_of_input;
+                        const int of_thread = i / n_here, of_pass = i % n_here;
+                        const int tap = (begin + of_pass % n_of_input) * steps + of_thread % steps;
+                        const int of_input = input + of_pass / n_of_input;
                         T total = T(0);
-                        for (int k = 0; k < n_parts; ++k) total += parts[of_thread * n_threads + k * n_here + i % n_here];
+                        for (int k = 0; k < n_parts; ++k) total += parts[of_thread * n_threads + k * n_here + of_pass];
                         if (tap < taps)
                             weight_sums[(of_input * taps + tap) * tile + c + of_thread / steps] += total;
                     }
@@ -584,33 +592,45 @@ __global__ void __launch_bounds__(128, sizeof(T) == 4 ? 3 : 2)
     }
 }
 
-// The gradients of the weights of one kernel, (channel, input, tap), from the sums of all chunks in their order.
+// The gradients of one kernel from the sums of all chunks or warps in their order: of its weights (channel, input,
+// tap), 32 of them a block, then of its columns of the merge, of its biases and of those of the merge, one a block.
 template <class T>
-__global__ void add_weights(const double *__restrict__ sums, T *__restrict__ to, long long n_chunks, long long stride,
-                            long long n_channels, long long n_inputs, long long taps, long long size) {
-    constexpr int tile = group_size<T>, n_slices = 8;
-    __shared__ double parts[n_slices][warp_size];
-    const long long i = blockIdx.x * warp_size + threadIdx.x, n = (n_channels + tile - 1) / tile * n_inputs * taps * tile;
+__global__ void __launch_bounds__(256)
+    add_up(const double *__restrict__ weight_sums, const double *__restrict__ row_sums, T *__restrict__ of_weights,
+           T *__restrict__ of_biases, T *__restrict__ of_merge, T *__restrict__ of_merge_bias, long long n_chunks,
+           long long n_weights, long long n_parts, long long n_of_part, long long n_columns, long long first_column,
+           long long n_channels, long long n_inputs, long long taps, long long size, long long n_merged,
+           long long row_size) {
+    constexpr int tile = group_size<T>, block_size = 256, n_slices = block_size / warp_size;
+    const int thread = threadIdx.x, lane = thread % warp_size, slice = thread / warp_size;
+    const long long n = (n_channels + tile - 1) / tile * n_inputs * taps * tile;
+    const long long n_blocks = (n + warp_size - 1) / warp_size;
+    if (blockIdx.x < n_blocks) {
+        __shared__ double parts[n_slices][warp_size];
+        const long long i = blockIdx.x * warp_size + lane;
+        double sum = 0;
+        for (long long chunk = slice; chunk < n_chunks && i < n; chunk += n_slices)
+            sum += weight_sums[chunk * n_weights + i];
+        parts[slice][lane] = sum;
+        __syncthreads();
+        if (slice || i >= n) return;
+        for (int k = 1; k < n_slices; ++k) sum += parts[k][lane];
+        const long long input = i / tile / taps % n_inputs, channel = i / (tile * taps * n_inputs) * tile + i % tile;
+        if (channel < n_channels)
+            of_weights[(channel * n_inputs + input) * size + (size - taps) / 2 + i / tile % taps] = T(sum);
+        return;
+    }
+    const long long result = blockIdx.x - n_blocks, row = result / n_channels, channel = result % n_channels;
+    const bool last = row > n_merged;  // the biases of the merge stand beyond the last row
+    const long long moved = result - (n_merged + 1) * n_channels;
+    const long long column = last ? (n_merged + 1) * n_columns + moved : row * n_columns + first_column + channel;
     double sum = 0;
-    for (long long chunk = threadIdx.y; chunk < n_chunks && i < n; chunk += n_slices) sum += sums[chunk * stride + i];
-    parts[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y || i >= n) return;
-    for (int k = 1; k < n_slices; ++k) sum += parts[k][threadIdx.x];
-    const long long input = i / tile / taps % n_inputs, channel = i / (tile * taps * n_inputs) * tile + i % tile;
-    if (channel < n_channels) to[(channel * n_inputs + input) * size + (size - taps) / 2 + i / tile % taps] = T(sum);
-}
-
-// Columns of the gradients of the merge, or those of biases as a single row, from the sums of all warps in their order.
-template <class T>
-__global__ void add_rows(const double *__restrict__ sums, T *__restrict__ to, long long n_parts, long long stride,
-                         long long row_stride, long long n_columns, long long row_size) {
-    constexpr int block_size = 128;
-    const long long row = blockIdx.x / n_columns, column = blockIdx.x % n_columns;
-    double sum = 0;
-    for (long long i = threadIdx.x; i < n_parts; i += block_size) sum += sums[i * stride + row * row_stride + column];
+    for (long long i = thread; i < n_parts; i += block_size) sum += row_sums[i * n_of_part + column];
     sum = block_sum<block_size>(sum);
-    if (threadIdx.x == 0) to[row * row_size + column] = T(sum);
+    if (thread) return;
+    if (last) of_merge_bias[moved] = T(sum);
+    else if (row == n_merged) of_biases[channel] = T(sum);
+    else of_merge[row * row_size + channel] = T(sum);
 }
 
 // --- on the tensor cores --------------------------------------------------------------------------------------------
@@ -659,11 +679,10 @@ __global__ void __launch_bounds__(128, blocks_of_products)
                   long long halo, long long stride, long long n_weights, long long all_weights) {
     constexpr int tile = group_size<float>, n_columns = n_columns_of_warp;
     DYNAMIC_SHARED(memory);
-    const Tile where{n_records * dilation, int(n_inputs), int(length), int(dilation), int(rows), int(units),
-                     blockIdx.x / int(tiles_of_row) * rows, int(blockIdx.x % int(tiles_of_row) * units)};
+    const Tile where{int(n_records * dilation), int(n_inputs), int(length), int(dilation), int(rows), int(units),
+                     int(blockIdx.x) / int(tiles_of_row) * int(rows),
+                     int(blockIdx.x) % int(tiles_of_row) * int(units)};
     const int thread = threadIdx.x, n_threads = blockDim.x, lane = thread % warp_size, warp = thread / warp_size;
-    const bool has_samples = warp < where.rows * where.units;
-    const int row = has_samples ? warp / where.units : 0, begin = warp % where.units * span;
     float *const samples = reinterpret_cast<float *>(memory);
     float *const shared = samples + where.n_inputs * where.rows * int(stride);
     float *const results = shared + int(n_weights) + thread;  // (output, column, one of two moments, thread)
@@ -673,68 +692,77 @@ __global__ void __launch_bounds__(128, blocks_of_products)
     load_rows<span, true>(x, where, where.n_inputs, 0, -int(halo), where.units * span + 2 * int(halo), int(stride),
                           samples);
     if (all_weights) copy<tile, true>(weights, (int(n_weights) - span) / tile, shared);  // and room to read on
-    for (int i = 0; i < n_results * 2 * n_columns; ++i) results[i * n_threads] = 0;
     __syncthreads();
-    const int moments = where.samples<span>(row) - begin - lane % 4 * 2;  // left from this thread's first one on
-    const long long moment = (long long)(begin + lane % 4 * 2) * where.dilation;
 
-    for (int pair = 0; pair < int(n_pairs); ++pair) {
-        const int first = int(groups[pair].pair), second = first + int(groups[pair].has_second), channel = lane / 4;
-        const bool in_first = channel < int(groups[first].n_channels);
-        const bool in_second = second > first && channel < int(groups[second].n_channels);
-        float h[n_columns][4];
-        convolve_pair(h, samples + row * int(stride) + begin, where.rows * int(stride), int(halo), has_samples, weights,
-                      shared, all_weights != 0, groups, first, second, biases, where.n_inputs);
+    for (int of_first_warp = 0; of_first_warp < where.rows * where.units; of_first_warp += n_threads / warp_size) {
+        const bool has_samples = of_first_warp + warp < where.rows * where.units;
+        const int row = has_samples ? (of_first_warp + warp) / where.units : 0;
+        const int begin = (of_first_warp + warp) % where.units * span;
+        const int moments = where.samples<span>(row) - begin - lane % 4 * 2;  // left from this thread's first one on
+        const long long moment = (long long)(begin + lane % 4 * 2) * where.dilation;
+        for (int i = 0; i < n_results * 2 * n_columns; ++i) results[i * n_threads] = 0;
+
+        for (int pair = 0; pair < int(n_pairs); ++pair) {
+            const int first = int(groups[pair].pair), second = first + int(groups[pair].has_second), channel = lane / 4;
+            const bool in_first = channel < int(groups[first].n_channels);
+            const bool in_second = second > first && channel < int(groups[second].n_channels);
+            float h[n_columns][4];
+            convolve_pair(h, samples + row * int(stride) + begin, where.rows * int(stride), int(halo), has_samples,
+                          weights, shared, all_weights != 0, groups, first, second, biases, where.n_inputs);
 #pragma unroll
-        for (int n = 0; n < n_columns; ++n)
+            for (int n = 0; n < n_columns; ++n)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    if (relu) h[n][i] = h[n][i] <= 0 ? 0 : h[n][i];
+                    if (!(i < 2 ? in_first : in_second)) h[n][i] = 0;
+                }
+            for (int m = 0; m < n_results; ++m) {
+                const float *__restrict__ row_of_merge = merge + (first_merged + m) * int(n_groups) * tile + channel;
+                const float of_first = row_of_merge[first * tile];
+                const float of_second = in_second ? row_of_merge[second * tile] : 0;
+#pragma unroll
+                for (int n = 0; n < n_columns; ++n)
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) {
+                        const float sum = of_first * h[n][i] + of_second * h[n][i + 2];
+                        results[((m * n_columns + n) * 2 + i) * n_threads] += sum;
+                    }
+            }
+            if (merge != nullptr || !has_samples) continue;
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                if (relu) h[n][i] = h[n][i] <= 0 ? 0 : h[n][i];
-                if (!(i < 2 ? in_first : in_second)) h[n][i] = 0;
+                if (!(i < 2 ? in_first : in_second)) continue;
+                const int of_layer = int(groups[i < 2 ? first : second].channel) + channel;
+                float *__restrict__ to = y + where.place<span>(row, int(n_out), of_layer) + moment;
+#pragma unroll
+                for (int n = 0; n < n_columns; ++n)
+                    if (n * 8 + i % 2 < moments) to[(n * 8 + i % 2) * where.dilation] = h[n][i];
             }
-        for (int m = 0; m < n_results; ++m) {
-            const float *__restrict__ row_of_merge = merge + (first_merged + m) * int(n_groups) * tile + channel;
-            const float of_first = row_of_merge[first * tile];
-            const float of_second = in_second ? row_of_merge[second * tile] : 0;
-#pragma unroll
-            for (int n = 0; n < n_columns; ++n)
-#pragma unroll
-                for (int i = 0; i < 2; ++i)
-                    results[((m * n_columns + n) * 2 + i) * n_threads] += of_first * h[n][i] + of_second * h[n][i + 2];
         }
-        if (merge != nullptr || !has_samples) continue;
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            if (!(i < 2 ? in_first : in_second)) continue;
-            const int of_layer = int(groups[i < 2 ? first : second].channel) + channel;
-            float *__restrict__ to = y + where.place<span>(row, int(n_out), of_layer) + moment;
-#pragma unroll
-            for (int n = 0; n < n_columns; ++n)
-                if (n * 8 + i % 2 < moments) to[(n * 8 + i % 2) * where.dilation] = h[n][i];
-        }
-    }
 
-    for (int m = 0; m < n_results; ++m) {  // sums over the lanes that have the same moments, each keeps one column
-        float sums[n_columns][2];
+        for (int m = 0; m < n_results; ++m) {  // sums over the lanes that have the same moments, each keeps one column
+            float sums[n_columns][2];
 #pragma unroll
-        for (int n = 0; n < n_columns; ++n)
+            for (int n = 0; n < n_columns; ++n)
 #pragma unroll
-            for (int i = 0; i < 2; ++i) sums[n][i] = results[((m * n_columns + n) * 2 + i) * n_threads];
+                for (int i = 0; i < 2; ++i) sums[n][i] = results[((m * n_columns + n) * 2 + i) * n_threads];
 #pragma unroll
-        for (int half = n_columns / 2; half > 0; half /= 2)
+            for (int half = n_columns / 2; half > 0; half /= 2)
 #pragma unroll
-            for (int n = 0; n < half; ++n)
+                for (int n = 0; n < half; ++n)
 #pragma unroll
-                for (int i = 0; i < 2; ++i) {
-                    const bool upper = (lane / 4 & half) != 0;
-                    const float away = upper ? sums[n][i] : sums[n + half][i];
-                    sums[n][i] = (upper ? sums[n + half][i] : sums[n][i]) + __shfl_xor_sync(full_warp, away, 4 * half);
-                }
-        float *__restrict__ to = y + where.place<span>(row, int(n_out), first_merged + m) + moment;
+                    for (int i = 0; i < 2; ++i) {
+                        const bool upper = (lane / 4 & half) != 0;
+                        const float away = upper ? sums[n][i] : sums[n + half][i];
+                        const float stays = upper ? sums[n + half][i] : sums[n][i];
+                        sums[n][i] = stays + __shfl_xor_sync(full_warp, away, 4 * half);
+                    }
+            float *__restrict__ to = y + where.place<span>(row, int(n_out), first_merged + m) + moment;
 #pragma unroll
-        for (int i = 0; i < 2; ++i)
-            if (has_samples && lane / 4 * 8 + i < moments)
-                to[(lane / 4 * 8 + i) * where.dilation] = sums[0][i] + merge_bias[first_merged + m];
+            for (int i = 0; i < 2; ++i)
+                if (has_samples && lane / 4 * 8 + i < moments)
+                    to[(lane / 4 * 8 + i) * where.dilation] = sums[0][i] + merge_bias[first_merged + m];
+        }
     }
 }
 
@@ -756,7 +784,7 @@ __global__ void __launch_bounds__(128, blocks_of_products)
     const bool in_first = channel < int(groups[first].n_channels);
     const bool in_second = second > first && channel < int(groups[second].n_channels);
     const int taps = int(groups[first].taps), reach = taps / 2, n_spans = (taps + span - 1) / span;
-    Tile where{n_records * dilation, int(n_inputs), int(length), int(dilation), int(rows), int(units), 0, 0};
+    Tile where{int(n_records * dilation), int(n_inputs), int(length), int(dilation), int(rows), int(units), 0, 0};
     const int n_units = where.rows * where.units, n_samples = n_units * span;
     float *const samples = reinterpret_cast<float *>(memory);
     float *const shared = samples + where.n_inputs * where.rows * int(stride);
@@ -767,10 +795,11 @@ __global__ void __launch_bounds__(128, blocks_of_products)
     const int width = int(n_groups) * tile;  // of a row of these sums
     const int last = int(n_tiles * (blockIdx.x + 1) / gridDim.x);
     for (int index = int(n_tiles * blockIdx.x / gridDim.x); index < last; ++index) {
-        where.first_row = index / int(tiles_of_row) * rows;
+        where.first_row = index / int(tiles_of_row) * where.rows;
         where.first_unit = index % int(tiles_of_row) * where.units;
         __syncthreads();  // the tile before is done
-        load_rows<span, true>(x, where, where.n_inputs, 0, -reach, (where.units + n_spans) * span, int(stride), samples);
+        load_rows<span, true>(x, where, where.n_inputs, 0, -reach, (where.units + n_spans) * span, int(stride),
+                              samples);
         __syncthreads();
 
         for (int of_first_warp = 0; of_first_warp < n_units; of_first_warp += n_warps) {
@@ -881,8 +910,10 @@ __global__ void __launch_bounds__(128, blocks_of_products)
         __syncthreads();
 
         for (int job = warp; job < where.n_inputs * n_spans * int(n_parts); job += n_warps) {
-            const int part = job % int(n_parts), input = job / int(n_parts) / n_spans, tap = job / int(n_parts) % n_spans * span;
-            const int from = part * where.units / int(n_parts) * span, until = (part + 1) * where.units / int(n_parts) * span;
+            const int part = job % int(n_parts), of_part = job / int(n_parts);
+            const int input = of_part / n_spans, tap = of_part % n_spans * span;
+            const int from = part * where.units / int(n_parts) * span;
+            const int until = (part + 1) * where.units / int(n_parts) * span;
             float products[n_columns][4];
 #pragma unroll
             for (int n = 0; n < n_columns; ++n)
@@ -890,8 +921,9 @@ __global__ void __launch_bounds__(128, blocks_of_products)
                 for (int i = 0; i < 4; ++i) products[n][i] = 0;
             for (int row = 0; row < where.rows; ++row) {
                 const float *of_row = gradients + (row * where.units * span + from) * tile;
+                const float *of_second = of_row + (second > first ? n_samples * tile : 0);
                 add_products(products, samples + (input * where.rows + row) * int(stride) + from + tap, of_row,
-                             of_row + (second > first ? n_samples * tile : 0), min(until, where.samples<span>(row)) - from);
+                             of_second, min(until, where.samples<span>(row)) - from);
             }
             double *__restrict__ to = weight_sums + part * n_weights + input * taps * tile + channel;
 #pragma unroll

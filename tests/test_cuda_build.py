@@ -15,7 +15,8 @@ import emulator
 import numpy as np
 import pytest
 
-from ecgkern.stats import ks_2samp
+from ecgkern.conv import multiscale_conv1d, multiscale_conv1d_grad
+from ecgkern.stats import ks_2samp, mmd2, mmd2_grad
 from ecgkern.waveform import gaussian_waves, gaussian_waves_grad
 
 SOURCES = emulator.ROOT / "cuda"
@@ -93,7 +94,29 @@ def ks_launches():
     ks_2samp(x[:60], y, method="asymp")
 
 
-LAUNCHES = {"waveform": waveform_launches, "ks": ks_launches}
+def conv_launches():
+    import cupy
+
+    def on_card(*shape):
+        return cupy.asarray(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+
+    x, weights, merge = on_card(2, 2, 150), [on_card(9, 2, 5), on_card(8, 2, 31)], on_card(2, 17)
+    for precision in ("highest", "high"):
+        options = {"activation": "relu", "precision": precision}
+        y = multiscale_conv1d(x, weights, merge_weight=merge, **options)
+        multiscale_conv1d_grad(y, x, weights, merge_weight=merge, **options)
+        multiscale_conv1d(x, weights, **options)
+
+
+def stats_launches():
+    import cupy
+
+    x, y = (cupy.asarray(np.random.default_rng(n).normal(size=(n, 3))) for n in (5, 4))
+    mmd2(x, y, bandwidth=[1.0, 2.0])
+    mmd2_grad(x, y, bandwidth=1.0)
+
+
+LAUNCHES = {"waveform": waveform_launches, "ks": ks_launches, "conv": conv_launches, "stats": stats_launches}
 
 
 def sanitized(family, launches, source=None):

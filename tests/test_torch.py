@@ -159,7 +159,7 @@ def test_first_and_second_derivatives_numerically(case):
 
 
 def conv_arguments(grad, *more):
-    return randn(2, 2, 9, grad=grad), *layer(grad=grad), 2, True, *more
+    return randn(2, 2, 9, grad=grad), *layer(grad=grad), 2, True, "highest", *more
 
 
 def waves_arguments(gain, *more, grad=False):
@@ -175,12 +175,12 @@ def mmd_arguments(*more):
 # traced with shapes that vary.
 OPERATORS = {
     "conv": lambda: (_conv._multiscale_conv1d, conv_arguments(True)),
-    "conv, bare": lambda: (_conv._multiscale_conv1d, (randn(2, 2, 9, grad=True), layer()[0], [], [], 1, False)),
+    "conv, bare": lambda: (_conv._multiscale_conv1d, (randn(2, 2, 9, grad=True), layer()[0], [], [], 1, False, "high")),
     "conv backward": lambda: (_conv._backward, (randn(2, 2, 9), *conv_arguments(False, False))),
-    "mmd2": lambda: (_mmd._mmd2, mmd_arguments("imq", [], [], "biased", [])),
+    "mmd2": lambda: (_mmd._mmd2, mmd_arguments("imq", [], [], "biased", [], "highest")),
     "mmd2_grad": lambda: (
         _mmd._mmd2_grad,
-        mmd_arguments("matern", [1, 2.5, 3, 1, 1], [1.0, 2.0], "unbiased", [1.0, 3.0]),
+        mmd_arguments("matern", [1, 2.5, 3, 1, 1], [1.0, 2.0], "unbiased", [1.0, 3.0], "high"),
     ),
     "waves": lambda: (_waveform._gaussian_waves, waves_arguments(None, 90, 6.0, torch.float32, grad=True)),
     "waves backward": lambda: (_waveform._backward, (randn(2, 3, 90), *waves_arguments(randn(3, 6), 6.0))),

@@ -13,7 +13,7 @@ _TILES = {
     "float": ((8, 8, False), (1, 16, True), (4, 8, True)),
     "double": ((4, 8, False), (1, 16, True), (4, 8, True)),
 }
-_OTHERS = ("pack", "differentiate", "add_weights", "add_rows")
+_OTHERS = ("pack", "differentiate", "add_up")
 KERNELS = (
     *(f"convolve<{real}, {channels}, {steps}, {str(transposed).lower()}>"
       for real, tiles in _TILES.items() for channels, steps, transposed in tiles),
@@ -25,7 +25,8 @@ KERNELS = (
 STEPS, MOST_TAPS, SPAN = 8, 128, 64  # as in conv.cu
 _SHARED = 64 * 1024  # bytes of a block: what cards of compute capability 7.5 have
 _MULTIPROCESSORS, _SHARED_OF_ALL, _MOST_WARPS = 132, 227 * 1024, 16  # of an H100, for which work is divided
-_TF32_THREADS, _TF32_SPANS = 128, 8  # of a block; and at most, in the backward pass
+_TF32_THREADS, _TF32_SPANS = 128, 8  # of a block
+_LARGEST = 2**30  # of what the kernels count in 32 bits
 _MOST_CHUNKS, _MOST_SUMS, _MOST_WORK = 128, 2**26, 2**27  # of partial sums, and bytes of them and of gradients of h
 
 
@@ -103,7 +104,8 @@ class _Backward(NamedTuple):
 def convolve(device: Device, arguments: Any, result_dtype: np.dtype[Any], precision: str, **arrays: Any) -> Any:
     """Return the convolutions, merged if there is a merge, of this type."""
     dtype = np.result_type(result_dtype, np.float32)
-    layer, given = _layer(arguments), _put(device, dtype, **arrays)
+    layer = _layer(arguments)
+    given = _put(device, dtype, **arrays)
     y = _convolve(device, layer, dtype, given, precision)
     return device.contiguous(y, result_dtype)
 
@@ -132,7 +134,7 @@ def _convolve(device: Device, layer: Layer, dtype: np.dtype[Any], arrays: Arrays
         return y
     plan = _forward(layer, dtype.itemsize, n_records, length)
     _launch(
-        device, plan, f"convolve<{_real(dtype)}, {tile}, {STEPS}, false>", dtype,
+        device, plan, f"convolve<{_real(dtype)}, {tile}, {STEPS}, false>",
         (x, packed.weights, packed.groups, packed.biases, packed.merge, merge_bias, y,
          n_records, layer.n_inputs, length, dilation, packed.n_groups, n_out, int(layer.relu), 0),
         (0, 0),
@@ -151,7 +153,8 @@ def differentiate(
 ) -> Arrays:
     """Return the gradients of sum(grad_y * result), of this type, None for arguments that were not given."""
     dtype = np.result_type(result_dtype, np.float32)
-    layer, given = _layer(arguments), _put(device, dtype, **arrays)
+    layer = _layer(arguments)
+    given = _put(device, dtype, **arrays)
     grads = _differentiate(device, layer, dtype, _on(device, grad_y, dtype), given, need_x, precision)
     merge_weight = grads.merge_weight
 
@@ -172,14 +175,17 @@ def _differentiate(
 ) -> Arrays:
     x = arrays.x
     n_records, n_inputs, length = x.shape
-    grad_x = device.zeros((n_records, n_inputs, length), dtype) if need_x else None
-    shapes = [(c, n_inputs, size) for c, size in zip(layer.channels, layer.sizes, strict=True)]
+    blank = device.zeros if 0 in x.shape else device.empty
+    grad_x = blank((n_records, n_inputs, length), dtype) if need_x else None
     grads = Arrays(
         grad_x,
-        [device.zeros(shape, dtype) for shape in shapes],
-        [device.zeros(c, dtype) for c in layer.channels],
-        device.zeros((layer.n_merged, layer.n_channels), dtype) if layer.n_merged else None,
-        device.zeros(layer.n_merged, dtype) if layer.n_merged else None,
+        [
+            (blank if taps == size else device.zeros)((n, n_inputs, size), dtype)
+            for n, size, taps in zip(layer.channels, layer.sizes, layer.taps, strict=True)
+        ],
+        [blank(n, dtype) for n in layer.channels],
+        blank((layer.n_merged, layer.n_channels), dtype) if layer.n_merged else None,
+        blank(layer.n_merged, dtype) if layer.n_merged else None,
     )
     if 0 in x.shape:
         return grads
@@ -197,9 +203,10 @@ def _differentiate(
     by_products = _rounds(dtype, precision) and groups_at_once == n_groups
     products = _backward_products(layer, records_at_once, length) if by_products else None
     tiles, parts_of_chunk = (plan.tiles, 1) if products is None else (products.tiles, products.n_parts)
-    n_chunks = max(1, min(tiles.n_tiles, _MOST_CHUNKS, _MOST_SUMS // (8 * parts_of_chunk * n_weights)))
-    n_parts = n_chunks * tiles.threads // 32
     n_of_part = (layer.n_merged + 1) * n_groups * tile + layer.n_merged
+    of_chunk = 8 * (parts_of_chunk * n_weights + tiles.threads // 32 * n_of_part)  # bytes
+    n_chunks = max(1, min(tiles.n_tiles, _MOST_CHUNKS, _MOST_SUMS // of_chunk))
+    n_parts = n_chunks * tiles.threads // 32
     weight_sums = device.zeros((n_chunks * parts_of_chunk, n_weights), np.float64)
     row_sums = device.zeros((n_parts, n_of_part), np.float64)
     grad_h = device.empty(records_at_once * groups_at_once * tile * length, dtype) if need_x else None
@@ -229,47 +236,35 @@ def _differentiate(
                 channels, steps = _transposed(n_inputs, dtype)
                 back = _inputs(layer, dtype.itemsize, n, length)
                 _launch(
-                    device, back, f"convolve<{real}, {channels}, {steps}, true>", dtype,
+                    device, back, f"convolve<{real}, {channels}, {steps}, true>",
                     (grad_h, packed.transposed, packed.groups[group:], None, None, None, grad_x[first : first + n],
                      n, n_here * tile, length, dilation, -(-n_inputs // channels), n_inputs, 0, int(group > 0)),
                     (n_here, packed.all_taps),
                 )  # fmt: skip
 
-    channel = group = 0
     starts = {int(row[0]): i for i, row in enumerate(groups)}
+    channel = 0
     for weights, bias in zip(grads.weights, grads.biases or [], strict=True):
         n, _, size = weights.shape
         group = starts[channel]
         taps, begin = int(groups[group, 2]), int(groups[group, 3])
+        n_blocks = -(-(-(-n // tile) * tile * n_inputs * taps) // 32) + n * (layer.n_merged + 1)
+        merge = grads.merge_weight
         device.launch(
-            "conv", f"add_weights<{real}>", -(-(-(-n // tile) * tile * n_inputs * taps) // 32), (32, 8),
-            weight_sums.reshape((-1,))[begin:], weights, n_chunks * parts_of_chunk, n_weights, n, n_inputs, taps,
-            size,
+            "conv", f"add_up<{real}>", n_blocks + (layer.n_merged if channel == 0 else 0), 256,
+            weight_sums.reshape((-1,))[begin:], row_sums, weights, bias,
+            None if merge is None else merge.reshape((-1,))[channel:], grads.merge_bias,
+            n_chunks * parts_of_chunk, n_weights, n_parts, n_of_part, n_groups * tile, group * tile,
+            n, n_inputs, taps, size, layer.n_merged, layer.n_channels,
         )  # fmt: skip
-        rows = row_sums.reshape((-1,))
-        device.launch(
-            "conv", f"add_rows<{real}>", n, 128,
-            rows[(layer.n_merged * n_groups + group) * tile :], bias, n_parts, n_of_part, 0, n, 0,
-        )  # fmt: skip
-        if grads.merge_weight is not None:
-            device.launch(
-                "conv", f"add_rows<{real}>", layer.n_merged * n, 128,
-                rows[group * tile :], grads.merge_weight.reshape((-1,))[channel:], n_parts, n_of_part,
-                n_groups * tile, n, layer.n_channels,
-            )  # fmt: skip
         channel += n
-    if grads.merge_bias is not None:
-        device.launch(
-            "conv", f"add_rows<{real}>", layer.n_merged, 128,
-            rows[(layer.n_merged + 1) * n_groups * tile :], grads.merge_bias, n_parts, n_of_part, 0, layer.n_merged, 0,
-        )  # fmt: skip
     return grads
 
 
 def _layer(arguments: Any) -> Layer:
     """Return what checked arguments, ecgkern.conv._multiscale._Arguments, say of the layer."""
     given, seen = arguments.given, arguments.seen
-    return Layer(
+    layer = Layer(
         arguments.x.shape[1],
         tuple(len(kernel) for kernel in given.kernels),
         tuple(kernel.shape[2] for kernel in given.kernels),
@@ -278,6 +273,13 @@ def _layer(arguments: Any) -> Layer:
         arguments.relu,
         0 if given.merge_weight is None else len(given.merge_weight),
     )
+    n_records, _, length = arguments.x.shape
+    largest = max(n_records * _dilation(layer), length, _n_weights(layer, 4), layer.n_merged * layer.n_channels)
+    if largest >= _LARGEST:
+        raise ValueError(
+            f"on a GPU, n_records * dilation, length and the number of weights must be below {_LARGEST}, got {largest}"
+        )
+    return layer
 
 
 def _on(device: Device, value: Any, dtype: np.dtype[Any]) -> Any:
@@ -358,10 +360,10 @@ def _launch(
     device: Device,
     plan: _Forward,
     kernel: str,
-    dtype: np.dtype[Any],
     arguments: tuple[Any, ...],
     sections: tuple[int, int],
 ) -> None:
+    """Launch a convolution; `sections` are the groups that gradients of inputs come from, and taps of all channels."""
     n_out, tiles = arguments[12], plan.tiles
     chunks = 1 if arguments[4] is None else -(-n_out // plan.most_merged)
     device.launch(
@@ -564,7 +566,9 @@ def _tiles_of_spans(n_spans: int, layer: Layer, n_records: int, length: int) -> 
 @functools.lru_cache(maxsize=256)
 def _forward_products(layer: Layer, n_records: int, length: int) -> _Products | None:
     """Return how a convolution is divided among blocks, None if its samples do not fit into their shared memory."""
-    tiles = _tiles_of_spans(_TF32_THREADS // 32, layer, n_records, length)
+    tiles = _tiles_of_spans(_TF32_SPANS, layer, n_records, length)
+    if tiles.n_tiles < 4 * _MULTIPROCESSORS:
+        tiles = _tiles_of_spans(_TF32_THREADS // 32, layer, n_records, length)
     halo, n_weights = _whole(max(layer.taps) // 2), _n_weights(layer, 4)
     stride = tiles.units * SPAN + 2 * halo + 16
     result = 2 * STEPS * _TF32_THREADS

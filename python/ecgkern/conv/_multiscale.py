@@ -12,7 +12,6 @@ from ecgkern.conv._problem import Problem, Sums, trimmed, zero_sums
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-PRECISIONS = ("highest", "high", "medium")
 
 
 class Gradients(NamedTuple):
@@ -115,8 +114,9 @@ def multiscale_conv1d(
         Sums over taps, or products of Fourier transforms, of all kernels. On the backend fortran "auto" takes the
         transforms for those kernels for which they are quicker, elsewhere "direct". The backend numba has no "fft".
     precision : {"highest", "high", "medium"}, default "highest"
-        What a GPU may compute float32 with, in the words of ``torch.set_float32_matmul_precision``. So far it takes
-        float32 for all of them, as every CPU does.
+        What a GPU may compute float32 with, in the words of ``torch.set_float32_matmul_precision``: "high" and
+        "medium" take its tensor cores, which round the factors of products to TF32, 10 bits after the point. CPUs
+        always compute at the highest, and so does a GPU where a layer is too large for its tensor cores' kernels.
     backend : {"fortran", "numba", "numpy", "cuda"}, optional
         By default, for arrays on a GPU "cuda", else the first of the others that is ready; see
         :func:`ecgkern.backends`.
@@ -152,8 +152,8 @@ def multiscale_conv1d(
     The channels before the merge, 160 times the signal for five kernels of 32 channels, are never stored by the
     compiled backends.
 
-    Arrays on a GPU are never read by the host, so nothing waits for it. A layer that is linear is computed as it is
-    there, and `method` may only be "auto" or "direct". Beside the result it takes a copy of the weights.
+    The host never looks at the values of arrays on a GPU, so nothing waits for it. There a linear layer is computed
+    as it is, `method` is "auto" or "direct", and it takes no memory but for the result and copies of the weights.
 
     Without an activation a merge leaves the layer linear. It is then computed as one convolution with the kernel that
     :func:`collapse` returns, rounded to the type of the result, where that takes fewer multiplications. Taps that only
@@ -185,7 +185,7 @@ def multiscale_conv1d(
     given = {"x": x, "weights": weights, "biases": biases, "merge_weight": merge_weight, "merge_bias": merge_bias}
     library, device = _dispatch.array_library(**given), _dispatch.device(**given)
     module = _dispatch.load("conv", backend, device)
-    _validate.choice(precision, "precision", PRECISIONS)
+    _validate.choice(precision, "precision", _cuda.PRECISIONS)
     arguments = _arguments(device, **given, dilation=dilation, activation=activation, method=_method(method, module))
     dtype = np.result_type(arguments.given.dtype, arguments.x)
     if device is not None:
@@ -254,6 +254,10 @@ def multiscale_conv1d_grad(
     largest gradient in float64 and to 1e-5 in float32, unless a value of h is so near 0 that its rounding decides
     whether the ReLU passes it. At h = 0 the gradient of the ReLU is 0.
 
+    On a GPU sums over some 1000 moments are in the type of the arithmetic, and those over all such in float64. It takes
+    at most 64 MB for these, and 128 MB for the gradients of h on their way to those of `x`, or what one record and 8
+    channels need. With a lower `precision` only the gradients of `x` are still computed from them at the highest.
+
     Examples
     --------
     >>> import numpy as np
@@ -268,7 +272,7 @@ def multiscale_conv1d_grad(
     library = _dispatch.array_library(grad_out=grad_out, **arrays)
     device = _dispatch.device(grad_out=grad_out, **arrays)
     module = _dispatch.load("conv", backend, device)
-    _validate.choice(precision, "precision", PRECISIONS)
+    _validate.choice(precision, "precision", _cuda.PRECISIONS)
     arguments = _arguments(device, **arrays, dilation=dilation, activation=activation, method=_method(method, module))
     given, seen, computed = arguments.given, arguments.seen, arguments.computed
     upstream = _values(_stand_in(device, grad_out, "grad_out"), "grad_out", (3,))

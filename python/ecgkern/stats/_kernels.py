@@ -5,13 +5,15 @@ distance or the scalar product. The native code computes the measure tile by til
 formulas here are its specification.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkern import _validate
+from ecgkern import _cuda, _validate
+from ecgkern._cuda import Device
 
 Floats = NDArray[np.float64]
 
@@ -241,8 +243,15 @@ def _squarings(scales: Floats) -> NDArray[np.int64]:
     return steps
 
 
-def checked_bandwidths(bandwidth: Any, kernel: Kernel) -> Floats | None:
-    """Return the bandwidths as an array; None for "median"; an array of a meaningless 1 where the kernel has none."""
+def checked_bandwidths(bandwidth: Any, kernel: Kernel, device: Device | None = None) -> Any:
+    """Return the bandwidths as an array; None for "median"; an array of a meaningless 1 where the kernel has none.
+
+    Bandwidths on a GPU stay there, float64 and unread.
+    """
+    if device is not None and kernel.has_bandwidth and _cuda.of(bandwidth) is not None:
+        if not math.prod(bandwidth.shape):
+            raise ValueError("bandwidth must hold at least one number, got none")
+        return device.values(bandwidth, "bandwidth", (0, 1), np.float64).reshape((-1,))
     if not kernel.has_bandwidth:
         if not (isinstance(bandwidth, str) and bandwidth == "median"):
             raise ValueError(f"kernel {kernel.name!r} has no bandwidth, got bandwidth={bandwidth!r}")

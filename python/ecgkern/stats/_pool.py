@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
+from ecgkern._cuda import Device
 from ecgkern._memory import aligned
 from ecgkern.stats._kernels import PRODUCT, SQUARED, Functions
 
@@ -100,17 +101,27 @@ def samples(value: Any, name: str) -> NDArray[Any]:
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
     if array.dtype == np.float16:
         array = array.astype(np.float32)
-    if array.ndim != 2:
-        hint = f"; pass {name}.reshape(len({name}), -1)" if array.ndim > 2 else f"; pass {name}[:, None]"
-        raise ValueError(
-            f"{name} must be 2-D, (n_samples, n_features), got shape {array.shape}{hint if array.ndim else ''}"
-        )
-    if not array.shape[0] or not array.shape[1]:
-        raise ValueError(f"{name} must hold at least one sample of at least one feature, got shape {array.shape}")
+    _check_shape(array.shape, name)
     return np.asarray(_validate.finite(_validate.float_values(array, name), name))
 
 
-def same_features(x: NDArray[Any], y: NDArray[Any], names: tuple[str, str] = ("x", "y")) -> None:
+def samples_on_device(device: Device, value: Any, name: str) -> Any:
+    """Return samples on the card as a 2-D array of float32 or float64, its values unread."""
+    half = hasattr(value, "dtype") and device.dtype(value) == np.float16
+    array = device.values(value, name, dtype=np.float32 if half else None)
+    _check_shape(tuple(array.shape), name)
+    return array
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) != 2:
+        hint = f"; pass {name}.reshape(len({name}), -1)" if len(shape) > 2 else f"; pass {name}[:, None]"
+        raise ValueError(f"{name} must be 2-D, (n_samples, n_features), got shape {shape}{hint if shape else ''}")
+    if 0 in shape:
+        raise ValueError(f"{name} must hold at least one sample of at least one feature, got shape {shape}")
+
+
+def same_features(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> None:
     """Raise unless both have the same number of features."""
     if x.shape[1] != y.shape[1]:
         raise ValueError(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ecgkern import _dispatch, _validate
 from ecgkern.stats import _kernels, _mmd, _pool
 from ecgkern.stats._kernels import Kernel
-from ecgkern.stats._mmd import Problem
+from ecgkern.stats._mmd import Problem, ProblemOnDevice
 
 Floats = NDArray[np.float64]
 Signs = NDArray[np.int8]
@@ -120,6 +120,8 @@ def mmd_test(
     estimator : {"unbiased", "biased", "paired", "linear", "block"}, optional
         By default "unbiased", or what the method needs.
     method : {"permutation", "wild_bootstrap", "asymptotic"}
+        Of samples on a GPU "permutation".
+
         ``permutation``
             Samples are dealt anew to the two groups; valid for any n and m. All divisions are taken if there are no
             more than `n_resamples` of them.
@@ -166,6 +168,10 @@ def mmd_test(
     rounding count as equal. The cost is that of :func:`mmd2` and :math:`(n + m)^2 B` multiply-adds; K is not stored.
     Permutations are drawn on the host, so every backend gives the same p-value for the same `rng`.
 
+    On a GPU, too, the result is of numbers on the host: the call waits for it. Sums of permutations are exact there, of
+    kernels rounded to 31 bits, so that equal divisions tie; the memory is that of :func:`kernel_sums`, a byte for each
+    sample and permutation (256 MB at most at a time), and 34 kB a permutation.
+
     References
     ----------
     Gretton et al., J. Mach. Learn. Res. 13 (2012) 723-773. Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39
@@ -181,9 +187,11 @@ def mmd_test(
     >>> pvalue
     0.001
     """
-    problem = _mmd.check(x, y, kernel, bandwidth, weights, backend)
+    device = _mmd.device_of(bandwidth, x=x, y=y)
     return run_test(
-        problem,
+        _mmd.check(x, y, kernel, bandwidth, weights, backend)
+        if device is None
+        else _mmd.check_on_device(device, {"x": x, "y": y}, kernel, bandwidth, weights, backend),
         estimator=estimator,
         method=method,
         n_resamples=n_resamples,
@@ -195,7 +203,7 @@ def mmd_test(
 
 
 def run_test(
-    problem: Problem,
+    problem: Problem | ProblemOnDevice,
     *,
     estimator: str | None = None,
     method: str = "permutation",
@@ -215,21 +223,27 @@ def run_test(
     generator = _validate.generator(rng)
     if method != "permutation" and not (groups_x is None and groups_y is None and permutations is None):
         raise ValueError('groups_x, groups_y and permutations need method="permutation"')
-    problem = _mmd.centred(problem)
-    n, m = len(problem.x), len(problem.y)
-    if method != "permutation":
-        _mmd.same_number(problem, estimator)
+    n, m = problem.sizes
+    if isinstance(problem, Problem):
+        problem = _mmd.centred(problem)
+        if method != "permutation":
+            _mmd.same_number(problem, estimator)
+    elif method != "permutation":
+        raise ValueError(f'method must be "permutation" for samples on a GPU, got {method!r}')
     if min(n, m) < (1 if estimator == "biased" else 2):
         _mmd.too_few(estimator, n, m)
-        return MMDTestResult(math.nan, math.nan, np.zeros(0), problem.bandwidths, 0, method)
-    if method == "asymptotic":
+        return MMDTestResult(math.nan, math.nan, np.zeros(0), _bandwidths(problem), 0, method)
+    if isinstance(problem, Problem) and method == "asymptotic":
         return _asymptotic(problem, estimator)
-    if method == "wild_bootstrap":
+    if isinstance(problem, Problem) and method == "wild_bootstrap":
         signs = _random_signs(generator, n_resamples, n)
         statistics = _wild_statistics(problem, signs)
         return _result(problem, statistics, math.inf, method)
     firsts, kind = _divisions(n, m, groups_x, groups_y, permutations, n_resamples, generator)
-    statistics, scale = _permuted_statistics(problem, estimator, firsts)
+    if isinstance(problem, Problem):
+        statistics, scale = _permuted_statistics(problem, estimator, firsts)
+    else:
+        statistics, scale = _permuted_on_device(problem, estimator, firsts)
     complete = kind == "exact" or (permutations is not None and bool((firsts[1:] == firsts[0]).all(axis=1).any()))
     return _result(problem, statistics, scale, kind, complete)
 
@@ -241,13 +255,22 @@ ESTIMATORS_OF_METHOD = {
 }
 
 
-def _result(problem: Problem, statistics: Floats, scale: float, method: str, complete: bool = False) -> MMDTestResult:
+def _bandwidths(problem: Problem | ProblemOnDevice) -> Floats:
+    """The bandwidths on the host; those that a GPU has found are waited for."""
+    if isinstance(problem, Problem) or isinstance(problem.bandwidths, np.ndarray):
+        return np.asarray(problem.bandwidths)
+    return np.asarray(problem.samples.device.download(problem.bandwidths))
+
+
+def _result(
+    problem: Problem | ProblemOnDevice, statistics: Floats, scale: float, method: str, complete: bool = False
+) -> MMDTestResult:
     """The result from statistics, the observed one first; `complete` if it is among the others as well."""
     observed, null = float(statistics[0]), statistics[1:]
     ties = _TIE * (scale if math.isfinite(scale) else abs(observed))
     count = int(np.count_nonzero(null >= observed - ties))
     pvalue = count / null.size if complete else (1 + count) / (1 + null.size)
-    return MMDTestResult(observed, pvalue, null, problem.bandwidths, null.size, method)
+    return MMDTestResult(observed, pvalue, null, _bandwidths(problem), null.size, method)
 
 
 def _divisions(
@@ -339,20 +362,40 @@ def _permuted_statistics(problem: Problem, estimator: str, firsts: Signs) -> tup
     return _statistics(problem, estimator, firsts, q[0], rows[0], total[0], problem.weights)
 
 
+def _permuted_on_device(problem: ProblemOnDevice, estimator: str, firsts: Signs) -> tuple[Floats, float]:
+    q, a, total, of_sizes = problem.module.forms(problem.samples, problem.table, firsts)
+    if not math.isfinite(of_sizes):
+        raise ValueError("x and y must be finite, and the kernel of them: it is not, summed over all pairs")
+    own = problem.module.self_kernels(problem.samples, problem.table) if estimator == "biased" else None
+    return _combined(estimator, firsts, q, a, total, own), 2.0 * float(of_sizes) / _least(firsts) ** 2
+
+
 def _statistics(
     problem: Problem, estimator: str, firsts: Signs, q: Floats, rows: Floats, total: float, weights: Floats
 ) -> tuple[Floats, float]:
-    n, m = firsts.sum(axis=1, dtype=np.int64), (1 - firsts).sum(axis=1, dtype=np.int64)
-    a = _product(firsts, rows)
-    sums = np.array([[q, a - q], [a - q, total - 2.0 * a + q]])
-    traces = np.zeros((2, 1))
+    own = None
     if estimator == "biased":
         own = weights @ np.concatenate([_mmd.self_kernels(problem, g) for g in (problem.x, problem.y)], axis=1)
+    # All statistics of one division of equal samples are a sum of the same numbers in different orders.
+    scale = (np.abs(rows).sum() + abs(total)) / _least(firsts) ** 2
+    return _combined(estimator, firsts, q, _product(firsts, rows), total, own), float(scale)
+
+
+def _least(firsts: Signs) -> int:
+    """The fewest samples of a group in any division; where whole patients are dealt, numbers vary."""
+    n = firsts.sum(axis=1, dtype=np.int64)
+    return int(min(n.min(), (firsts.shape[1] - n).min()))
+
+
+def _combined(estimator: str, firsts: Signs, q: Floats, a: Floats, total: float, own: Floats | None) -> Floats:
+    """MMD² of each division from zᵀ K z, zᵀ r and S, and for the biased estimator k of each sample with itself."""
+    n, m = firsts.sum(axis=1, dtype=np.int64), (1 - firsts).sum(axis=1, dtype=np.int64)
+    sums = np.array([[q, a - q], [a - q, total - 2.0 * a + q]])
+    traces = np.zeros((2, 1))
+    if own is not None:
         first = _product(firsts, own)
         traces = np.array([first, own.sum() - first])
-    # All statistics of one division of equal samples are a sum of the same numbers in different orders.
-    scale = (np.abs(rows).sum() + abs(total)) / min(int(n.min()), int(m.min())) ** 2
-    return np.asarray(_mmd.combine(sums, traces, n, m, estimator)), float(scale)
+    return np.asarray(_mmd.combine(sums, traces, n, m, estimator))
 
 
 def _product(signs: Signs, values: Floats) -> Floats:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ecgkern import conv
+from ecgkern import _validate, conv
+from ecgkern._cuda import PRECISIONS
 from ecgkern.torch import _tensors
 
 
@@ -30,6 +31,7 @@ def multiscale_conv1d(
     activation: str | None = None,
     merge_weight: Tensor | None = None,
     merge_bias: Tensor | None = None,
+    precision: str = "highest",
 ) -> Tensor:
     r"""Convolve a batch of signals with kernels of several sizes, apply a ReLU and merge the channels.
 
@@ -56,6 +58,8 @@ def multiscale_conv1d(
         Weights M of the merge, where C is the number of channels of all kernels.
     merge_bias : Tensor, shape (m,), optional
         By default 0.
+    precision : {"highest", "high", "medium"}, default "highest"
+        What a GPU may compute float32 with: see :func:`ecgkern.conv.multiscale_conv1d`.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def multiscale_conv1d(
     before the merge are not kept for the backward pass but computed again. Gradients of gradients, of any order, are
     those of plain PyTorch, which does keep these channels meanwhile. ``vmap`` over `x` alone is one call; over
     anything else it is one call for each member. Under ``torch.func.grad`` and its kin, in forward mode and on
-    other devices than the CPU all is plain PyTorch.
+    devices other than CPU and CUDA all is plain PyTorch.
 
     Examples
     --------
@@ -104,13 +108,20 @@ def multiscale_conv1d(
     dtype = _tensors.working(x.dtype)
     working = [[tensor.to(dtype) for tensor in part] for part in parts]
     convolve: Callable[..., Tensor] = _multiscale_conv1d if _tensors.native(x.device) else multiscale_conv1d_composite
-    return convolve(x.to(dtype), *working, operator.index(dilation), activation == "relu").to(x.dtype)
+    options = operator.index(dilation), activation == "relu", _validate.choice(precision, "precision", PRECISIONS)
+    return convolve(x.to(dtype), *working, *options).to(x.dtype)
 
 
 def multiscale_conv1d_composite(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], merge: Sequence[Tensor], dilation: int, relu: bool
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    merge: Sequence[Tensor],
+    dilation: int,
+    relu: bool,
+    precision: str = "highest",
 ) -> Tensor:
-    """The operator in plain PyTorch."""
+    """The operator in plain PyTorch, which has but one precision."""
     with _tensors.full_precision(x.device):
         paddings = [dilation * (weight.shape[2] // 2) for weight in weights]
         channels = [
@@ -191,9 +202,15 @@ def _check(
 
 @torch.library.custom_op("ecgkern::multiscale_conv1d", mutates_args=(), device_types=("cpu", "cuda"))
 def _multiscale_conv1d(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], merge: Sequence[Tensor], dilation: int, relu: bool
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    merge: Sequence[Tensor],
+    dilation: int,
+    relu: bool,
+    precision: str,
 ) -> Tensor:
-    return conv.multiscale_conv1d(x.detach(), **_native(weights, biases, merge, dilation, relu))
+    return conv.multiscale_conv1d(x.detach(), **_native(weights, biases, merge, dilation, relu, precision))
 
 
 @torch.library.custom_op("ecgkern::multiscale_conv1d_backward", mutates_args=(), device_types=("cpu", "cuda"))
@@ -205,17 +222,23 @@ def _backward(
     merge: Sequence[Tensor],
     dilation: int,
     relu: bool,
+    precision: str,
     need_x: bool,
 ) -> list[Tensor]:
     grads = conv.multiscale_conv1d_grad(
-        grad_out.detach(), x.detach(), **_native(weights, biases, merge, dilation, relu), need_x=need_x
+        grad_out.detach(), x.detach(), **_native(weights, biases, merge, dilation, relu, precision), need_x=need_x
     )
     of_merge = [grads.merge_weight, grads.merge_bias][: len(merge)]
     return [*([grads.x] if need_x else []), *grads.weights, *(grads.biases or []), *of_merge]
 
 
 def _native(
-    weights: Sequence[Tensor], biases: Sequence[Tensor], merge: Sequence[Tensor], dilation: int, relu: bool
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    merge: Sequence[Tensor],
+    dilation: int,
+    relu: bool,
+    precision: str,
 ) -> dict[str, Any]:
     """Arguments of ecgkern.conv, whose arrays share the memory of the tensors."""
     merge_weight, merge_bias = [*(t.detach() for t in merge), None, None][:2]
@@ -226,12 +249,19 @@ def _native(
         "activation": "relu" if relu else None,
         "merge_weight": merge_weight,
         "merge_bias": merge_bias,
+        "precision": precision,
     }
 
 
 @_multiscale_conv1d.register_fake
 def _(
-    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], merge: Sequence[Tensor], dilation: int, relu: bool
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    merge: Sequence[Tensor],
+    dilation: int,
+    relu: bool,
+    precision: str,
 ) -> Tensor:
     n_out = merge[0].shape[0] if merge else sum(weight.shape[0] for weight in weights)
     return x.new_empty(x.shape[0], n_out, x.shape[2])
@@ -246,6 +276,7 @@ def _(
     merge: Sequence[Tensor],
     dilation: int,
     relu: bool,
+    precision: str,
     need_x: bool,
 ) -> list[Tensor]:
     return [t.new_empty(t.shape) for t in [*([x] if need_x else []), *weights, *biases, *merge]]
@@ -253,10 +284,10 @@ def _(
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     """Keep the arguments, from x on, for the backward pass of either operator."""
-    *grad_out, x, weights, biases, merge, dilation, relu = inputs
+    *grad_out, x, weights, biases, merge, dilation, relu, precision = inputs
     ctx.save_for_backward(*grad_out, x, *weights, *biases, *merge)
     ctx.counts = len(weights), len(biases), len(merge)
-    ctx.form = dilation, relu
+    ctx.form = dilation, relu, precision
 
 
 def _parts(tensors: Sequence[Any], counts: tuple[int, int, int]) -> tuple[Any, list[Any], list[Any], list[Any]]:
@@ -268,7 +299,7 @@ def _parts(tensors: Sequence[Any], counts: tuple[int, int, int]) -> tuple[Any, l
 def _differentiate(ctx: Any, grad_out: Tensor) -> tuple[Any, ...]:
     need_x = ctx.needs_input_grad[0]
     grads = _backward(grad_out, *_parts(ctx.saved_tensors, ctx.counts), *ctx.form, need_x)
-    return *_parts(grads if need_x else [None, *grads], ctx.counts), None, None
+    return *_parts(grads if need_x else [None, *grads], ctx.counts), None, None, None
 
 
 def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -282,13 +313,13 @@ def _differentiate_backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[A
     grad_out, *inputs = ctx.saved_tensors
     of_inputs = list(grads) if ctx.need_x else [None, *grads]
     if all(grad is None for grad in of_inputs):
-        return None, *_parts([None] * len(inputs), ctx.counts), None, None, None
+        return None, *_parts([None] * len(inputs), ctx.counts), *[None] * 4
 
     def composite(*inputs: Tensor) -> Tensor:
         return multiscale_conv1d_composite(*_parts(inputs, ctx.counts), *ctx.form)
 
     of_grad_out, *of_inputs = _tensors.differentiate_gradient(composite, inputs, grad_out, of_inputs)
-    return of_grad_out, *_parts(of_inputs, ctx.counts), None, None, None
+    return of_grad_out, *_parts(of_inputs, ctx.counts), *[None] * 4
 
 
 def _batch_of_signals(info: Any, in_dims: Sequence[Any], x: Tensor, *others: Any) -> tuple[Tensor, int]:

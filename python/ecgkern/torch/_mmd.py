@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecgkern import stats
+from ecgkern import _validate, stats
+from ecgkern._cuda import PRECISIONS
 from ecgkern.stats import Kernel
 from ecgkern.torch import _tensors
 
@@ -29,6 +30,7 @@ def mmd2(
     bandwidth: Any = "median",
     estimator: str = "unbiased",
     weights: Any = None,
+    precision: str = "highest",
 ) -> Tensor:
     r"""Return the squared maximum mean discrepancy (MMD²) of two samples, differentiable in both.
 
@@ -52,6 +54,8 @@ def mmd2(
         The unbiased one may be negative. It takes two samples of each.
     weights : sequence of float, shape (n_bandwidths,), optional
         Weights of a mixture; equal by default, and scaled to sum to 1.
+    precision : {"highest", "high", "medium"}, default "highest"
+        What a GPU may compute float32 with: see :func:`ecgkern.stats.mmd2`.
 
     Returns
     -------
@@ -106,12 +110,13 @@ def mmd2(
     dtype = torch.promote_types(x.dtype, y.dtype)
     x, y = x.to(_tensors.working(dtype)), y.to(_tensors.working(dtype))
     arguments = (*_of_kernel(kernel), _of_bandwidth(bandwidth), estimator, _floats(weights, "weights"))
+    _validate.choice(precision, "precision", PRECISIONS)
     if not _tensors.native(x.device):
         value = mmd2_composite(x, y, *arguments)
     elif torch.is_grad_enabled() and (x.requires_grad or y.requires_grad):
-        value = _mmd2_grad(x, y, *arguments)[0]
+        value = _mmd2_grad(x, y, *arguments, precision)[0]
     else:
-        value = _mmd2(x, y, *arguments)
+        value = _mmd2(x, y, *arguments, precision)
     return value.to(dtype)
 
 
@@ -241,8 +246,9 @@ def _mmd2(
     bandwidth: Sequence[float],
     estimator: str,
     weights: Sequence[float],
+    precision: str,
 ) -> Tensor:
-    return stats.mmd2(x.detach(), y.detach(), **_native(kernel, parameters, bandwidth, estimator, weights))
+    return stats.mmd2(x.detach(), y.detach(), **_native(kernel, parameters, bandwidth, estimator, weights, precision))
 
 
 @torch.library.custom_op("ecgkern::mmd2_grad", mutates_args=(), device_types=("cpu", "cuda"))
@@ -254,12 +260,19 @@ def _mmd2_grad(
     bandwidth: Sequence[float],
     estimator: str,
     weights: Sequence[float],
+    precision: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return stats.mmd2_grad(x.detach(), y.detach(), **_native(kernel, parameters, bandwidth, estimator, weights))
+    options = _native(kernel, parameters, bandwidth, estimator, weights, precision)
+    return stats.mmd2_grad(x.detach(), y.detach(), **options)
 
 
 def _native(
-    kernel: str, parameters: Sequence[float], bandwidth: Sequence[float], estimator: str, weights: Sequence[float]
+    kernel: str,
+    parameters: Sequence[float],
+    bandwidth: Sequence[float],
+    estimator: str,
+    weights: Sequence[float],
+    precision: str,
 ) -> dict[str, Any]:
     """Arguments of ecgkern.stats."""
     return {
@@ -267,6 +280,7 @@ def _native(
         "bandwidth": list(bandwidth) or "median",
         "estimator": estimator,
         "weights": list(weights) or None,
+        "precision": precision,
     }
 
 
@@ -306,7 +320,7 @@ def _differentiate_gradients(
     if grad_grad_x is not None or grad_grad_y is not None:
 
         def composite(x: Tensor, y: Tensor) -> Tensor:
-            return mmd2_composite(x, y, *ctx.arguments)
+            return mmd2_composite(x, y, *ctx.arguments[:-1])  # of one precision
 
         _, more_x, more_y = _tensors.differentiate_gradient(
             composite, (x, y), x.new_ones(()), (grad_grad_x, grad_grad_y)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ecgkern import conv
+from ecgkern import _validate, conv
+from ecgkern._cuda import PRECISIONS
 from ecgkern.stats import Kernel
 from ecgkern.torch._conv import multiscale_conv1d
 from ecgkern.torch._mmd import mmd2
@@ -46,11 +47,14 @@ class MultiScaleConv1d(nn.Module):
         Conv1d(32, 1, 1)``. The first is part of the same pass. By default the channels stay as they are.
     bias : bool, default True
         Whether kernels and merge have biases.
+    precision : {"highest", "high", "medium"}, default "highest"
+        What a GPU may compute float32 with: see :func:`ecgkern.conv.multiscale_conv1d`.
 
     Raises
     ------
     ValueError
-        If a kernel size is even, `activation` is unknown, or the numbers of `out_channels` and `kernel_sizes` differ.
+        If a kernel size is even, `activation` or `precision` is unknown, or the numbers of `out_channels` and
+        `kernel_sizes` differ.
 
     See Also
     --------
@@ -82,6 +86,7 @@ class MultiScaleConv1d(nn.Module):
         activation: str | None = None,
         merge: int | Sequence[int] | None = None,
         bias: bool = True,
+        precision: str = "highest",
     ) -> None:
         super().__init__()
         counts = [out_channels] * len(kernel_sizes) if isinstance(out_channels, int) else list(out_channels)
@@ -96,6 +101,7 @@ class MultiScaleConv1d(nn.Module):
         if activation not in (None, "relu"):
             raise ValueError(f'activation must be None or "relu", got {activation!r}')
         self.dilation, self.activation = dilation, activation
+        self.precision = _validate.choice(precision, "precision", PRECISIONS)
         self.conv_kernels = nn.ModuleList(
             self._kernel(in_channels, count, size, bias) for count, size in zip(counts, kernel_sizes, strict=True)
         )
@@ -119,6 +125,7 @@ class MultiScaleConv1d(nn.Module):
             activation=self.activation,
             merge_weight=None if first is None else first.weight,
             merge_bias=None if first is None else first.bias,
+            precision=self.precision,
         )
         for layer in others:
             y = layer(y)
@@ -193,7 +200,7 @@ class MMDLoss(nn.Module):
 
     Parameters
     ----------
-    kernel, bandwidth, estimator, weights
+    kernel, bandwidth, estimator, weights, precision
         As for :func:`ecgkern.torch.mmd2`. With "median" every pair of batches has its own bandwidth; for a loss that
         can be compared from step to step pass the ``ecgkern.stats.median_bandwidth`` of real records.
 
@@ -218,10 +225,11 @@ class MMDLoss(nn.Module):
         bandwidth: Any = "median",
         estimator: str = "unbiased",
         weights: Any = None,
+        precision: str = "highest",
     ) -> None:
         super().__init__()
         self.kernel = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-        self.bandwidth, self.estimator, self.weights = bandwidth, estimator, weights
+        self.bandwidth, self.estimator, self.weights, self.precision = bandwidth, estimator, weights, precision
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return MMD² of the records x (n, ...) and y (m, ...), each flattened."""
@@ -232,6 +240,7 @@ class MMDLoss(nn.Module):
             bandwidth=self.bandwidth,
             estimator=self.estimator,
             weights=self.weights,
+            precision=self.precision,
         )
 
     def extra_repr(self) -> str:
