@@ -52,7 +52,7 @@ def run(compare, backend, call, *, size, theirs=None, share=1, floor=None, error
         floor=peers.finished(floor) if on_card and floor else None,
         unit=MILLISECONDS,
         size=size,
-        rounds=rounds if on_card else 3,
+        rounds=rounds if on_card else 2,  # which take seconds each
         error=error,
         memory=(lambda name: peers.extra_mb(calls[name])) if on_card else None,
     )
@@ -133,7 +133,7 @@ def bench_mmd2(compare, backend, d, precision, n=10_000):
         lambda: stats.mmd2(x, y, bandwidth=sigmas, precision=precision, backend=backend),
         size=f"2 x {n} x {d}, {precision}",
         theirs={"torch": functools.partial(peers.naive_mmd2, x, y, sigmas)} if precision == "highest" else {},
-        floor=functools.partial(peers.half_products, 2 * n, d, {"highest": 3, "high": 2, "medium": 1}[precision]),
+        floor=functools.partial(peers.half_products, 2 * n, d, 3 if precision == "highest" else 1),
         error=lambda _: abs(float(of_few) - float(truth)) / abs(float(truth)),
     )
 

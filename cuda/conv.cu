@@ -670,6 +670,7 @@ __device__ __forceinline__ void convolve_pair(float (&sums)[n_columns_of_warp][4
 }
 
 // As `convolve`.
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void __launch_bounds__(128, blocks_of_products)
     convolve_tf32(const float *__restrict__ x, const float *__restrict__ weights, const Group *__restrict__ groups,
                   const float *__restrict__ biases, const float *__restrict__ merge,
@@ -768,6 +769,7 @@ __global__ void __launch_bounds__(128, blocks_of_products)
 
 // As `differentiate`, for a pair of groups. Gradients of weights: a warp has an input, `span` of its taps and a part of
 // the moments of a tile, which has sums of its own in weight_sums.
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void __launch_bounds__(128, blocks_of_products)
     differentiate_tf32(const float *__restrict__ grad_y, const float *__restrict__ x, const float *__restrict__ weights,
                        const Group *__restrict__ groups, const float *__restrict__ biases,

@@ -248,6 +248,7 @@ constexpr int frame_size = 8;
 // What local times need to know of each time, argument 0 (and of each epoch, argument 1): the first two rows of the
 // rotation, where the centre of the dipole comes to in them, and the longitude of the Sun in the frame of the dipole:
 // of its direction, or if on_surface of the subsolar point on the sphere as seen from the eccentric dipole.
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void __launch_bounds__(point_threads, 2)
     frames(long long n, long long middle, long long inner, long long varies, const long long *__restrict__ time,
            const double *__restrict__ epoch, double b0, double cos_col, double sin_col, double cos_lon, double sin_lon,

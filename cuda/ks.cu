@@ -269,6 +269,7 @@ __device__ inline double two_sided(double n, double x) {
 
 // Asymptotic p-values of statistics that are multiples of 1/lcm but for rounding, with samples of m and n, m >= n. The
 // two-sided one is that of one sample of `effective` observations; one-sided, J. L. Hodges's eq. 5.3 (1958).
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void __launch_bounds__(test_threads)
     p_values(long long is_two_sided, double lcm, double m, double n, double effective, long long round_statistic,
              double *__restrict__ statistic, double *__restrict__ p_value) {

@@ -93,11 +93,11 @@ template <class T> struct Table {
     __device__ T weight(int b) const { return values[2 * n + b]; }
 };
 
-// Kernel b of a few measures, from those before it in k where that is a power.
+// Kernel b of a few measures, from those before it in k where that is a power and k holds them.
 template <int function, int count, class T>
 __device__ __forceinline__ void next_kernel(const T (&v)[count], T (&k)[count], Table<T> table, int b,
-                                            Parameters<T> p) {
-    const int squarings = table.squarings(b);
+                                            Parameters<T> p, bool first = false) {
+    const int squarings = first ? 0 : table.squarings(b);
     if (squarings == 0) {
         const T scale = table.scale(b);
 #pragma unroll

@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(pair_threads, Geometry<T, products>::blocks)
 #pragma unroll
                     for (int s = 0; s < at_once; ++s) {
                         if (start + s >= table.n) break;
-                        next_kernel<which>(v, k, table, start + s, p);
+                        next_kernel<which>(v, k, table, start + s, p, s == 0);
                         total[s] += (counts[0] * k[0] + counts[1] * k[1]) + (counts[2] * k[2] + counts[3] * k[3]);
                     }
                 });
@@ -180,6 +180,7 @@ __global__ void __launch_bounds__(pair_threads, Geometry<T, products>::blocks)
 }
 
 // Sums over the rows of an array, in order: out[column].
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void add_rows(const double *__restrict__ rows, long long n_rows, long long width, double *__restrict__ out) {
     double sum = 0;
     for (long long row = threadIdx.x; row < n_rows; row += blockDim.x) sum += rows[row * width + blockIdx.x];
@@ -484,7 +485,7 @@ __global__ void __launch_bounds__(pair_threads, Geometry<T, products>::blocks)
     const Table<T> table{table_values, int(n_bandwidths)};
     const Parameters<T> p{T(exponent), T(coef0)};
     const long long n = n_tiles<G::tile>(size_0) + n_tiles<G::tile>(size_1), n_columns = n * G::tile;
-    const double unit = bound_of(function, table.scale(0), exponent, coef0, reach[1]) / double(1 << 30);
+    const double unit = bound_of(function, table.scale(0), exponent, coef0, reach[1]) / double(1 << 30), units = 1.0 / unit;
     int *const fixed = reinterpret_cast<int *>(shared + (sizeof(T) == 8 ? G::tile * G::stride * sizeof(T) : 0));
     const int warp = threadIdx.x / warp_size, lane = threadIdx.x % warp_size, g = lane / 4, quad = lane % 4;
     const int row_part = warp % row_parts;
@@ -505,7 +506,7 @@ __global__ void __launch_bounds__(pair_threads, Geometry<T, products>::blocks)
                 for (int q = 0; q < 4; ++q) {
                     const bool in = row < a.count && column + q < b.count && (!diagonal || column + q > row);
                     size += in ? double(size_of(mix[q])) : 0.0;
-                    fixed[row * G::stride + column + q] = in ? int(rint(double(mix[q]) / unit)) : 0;
+                    fixed[row * G::stride + column + q] = in ? int(rint(double(mix[q]) * units)) : 0;
                 }
             });
         });
@@ -751,6 +752,7 @@ __global__ void __launch_bounds__(pair_threads, 1)
 }
 
 // The close pairs of a matrix of slopes, whose terms would cancel, from the differences: a warp a row.
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void add_close_pairs(SAMPLES(float), const float *__restrict__ table_values, long long n_bandwidths,
                                 long long function, double exponent, double coef0, long long first_a, long long first_b,
                                 long long n_tiles_b, long long width, double factor_xx, double factor_yy,
@@ -791,6 +793,7 @@ __global__ void add_close_pairs(SAMPLES(float), const float *__restrict__ table_
 
 // The derivatives by each value, from sums of w_ij z_j and of w_ij: 4 (sum_j w_ij z_i - sum_j w_ij z_j), or of products
 // 2 sum_j w_ij z_j; a block a sample and 256 features.
+template <int>  // so that it is compiled where it is asked for, as the others are
 __global__ void finish_gradient(SAMPLES(float), long long width, const float *__restrict__ sums,
                                 float *__restrict__ out) {
     const Samples<float> samples = GATHER(float);

@@ -189,20 +189,22 @@ __global__ void __launch_bounds__(block_threads, 5)
     const int n_pairs = int(n_waves) * beats_of_block;
     const int leads = n_leads - lead_first < n_group ? int(n_leads - lead_first) : n_group;
 
+    // A thread has one beat, in all passes. Its record is the last one that begins at or before it.
+    static_assert(groups % beats_of_block == 0, "passes begin with the same beat");
+    const long long beat = first + thread / lanes_of_wave % beats_of_block;
+    const long long above = beat < n_beats ? lower_bound(row_offsets, 0LL, n_records + 1, beat + 1) : 0;
+    const bool counted = above > 0 && above <= n_records;
+    const long long record = counted ? above - 1 : 0;
+
     for (int pair_first = 0; pair_first < n_pairs; pair_first += groups) {
         const int pair = pair_first + thread / lanes_of_wave, wave = pair / beats_of_block;
-        const long long beat = first + pair % beats_of_block;
         const bool mine = pair < n_pairs && beat < n_beats;
         T by_height = 0, by_centre = 0, by_width = 0, of_lead[n_group];
         for (int c = 0; c < n_group; ++c) of_lead[c] = 0;
         T narrow = 1, height = 0;  // 1 / width, amplitude
         if (mine) {
-            // The record of this beat: the last one that begins at or before it.
-            const long long above = lower_bound(row_offsets, 0LL, n_records + 1, beat + 1);
-            const long long record = clamp(above - 1, 0LL, n_records - 1);
             const long long set = all.at(beat, wave);
             const Window window(all, set, r_peaks[beat], length);
-            const bool counted = above > 0 && above <= n_records;
             narrow = T(all.inverse[set]), height = T(all.amplitude[set]);
             const T scale = T(sqrt_half_log2_e) * narrow, x_first = T(window.first - window.centre);
             const int n = counted && window.last >= window.first ? int(window.last - window.first + 1) : 0;
@@ -270,14 +272,16 @@ __global__ void __launch_bounds__(block_threads, 5)
     out[i] = T(height * exp(-0.5 * z * z));
 }
 
-// out(column) = sum over rows of x(row, column), in one order; a block a column.
+// out(part, column) = sum over the rows of a part of x(row, column), in one order; block x is a column, y a part.
 template <class T>
 __global__ void __launch_bounds__(block_threads, 5)
     sum_rows(const double *__restrict__ x, T *__restrict__ out, long long n_rows, long long n_columns) {
+    const long long end = n_rows * (blockIdx.y + 1) / gridDim.y;
     double sum = 0;
-    for (long long row = threadIdx.x; row < n_rows; row += block_threads) sum += x[row * n_columns + blockIdx.x];
+    for (long long row = n_rows * blockIdx.y / gridDim.y + threadIdx.x; row < end; row += block_threads)
+        sum += x[row * n_columns + blockIdx.x];
     sum = block_sum<block_threads>(sum);
-    if (threadIdx.x == 0) out[blockIdx.x] = T(sum);
+    if (threadIdx.x == 0) out[blockIdx.y * n_columns + blockIdx.x] = T(sum);
 }
 
 }  // namespace ecgkern

@@ -148,8 +148,8 @@ class Device:
             raise ValueError(f"the arrays are too large for one launch of {kernel}: a grid of {grid} blocks")
         import cupy
 
-        function = _function(family, kernel)
         with cupy.cuda.Device(self.index), self._stream(cupy):
+            function = _function(family, kernel)
             if shared > _STATIC_SHARED and function.max_dynamic_shared_size_bytes < shared:
                 function.max_dynamic_shared_size_bytes = shared
             function(grid, block, tuple(map(self._argument, arguments)), shared_mem=shared)
@@ -229,9 +229,10 @@ class TorchDevice(Device):
 
     def _stream(self, cupy: Any) -> AbstractContextManager[Any]:
         stream = self._torch.cuda.current_stream(self._device)
-        if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14
-            context: AbstractContextManager[Any] = cupy.cuda.Stream.from_external(stream)
-        else:
+        context: AbstractContextManager[Any]
+        if hasattr(cupy.cuda.Stream, "from_external") and hasattr(stream, "__cuda_stream__"):
+            context = cupy.cuda.Stream.from_external(stream)
+        else:  # before CuPy 14, or a torch whose streams do not say what they are
             context = cupy.cuda.ExternalStream(stream.cuda_stream, self.index)
         return context
 
@@ -252,7 +253,8 @@ class TorchDevice(Device):
         return np.asarray(array.cpu().numpy())
 
     def contiguous(self, array: Any, dtype: Any = None) -> Any:
-        return (array if dtype is None else array.to(self._type(dtype))).contiguous()
+        # resolve_neg: views such as z.conj().imag have their sign still to come
+        return (array if dtype is None else array.to(self._type(dtype))).contiguous().resolve_neg()
 
     def concatenate(self, arrays: Sequence[Any]) -> Any:
         return self._torch.cat(list(arrays))

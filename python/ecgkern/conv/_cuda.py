@@ -18,8 +18,8 @@ KERNELS = (
     *(f"convolve<{real}, {channels}, {steps}, {str(transposed).lower()}>"
       for real, tiles in _TILES.items() for channels, steps, transposed in tiles),
     *(f"{kernel}<{real}>" for real in _TILES for kernel in _OTHERS),
-    "convolve_tf32",
-    "differentiate_tf32",
+    "convolve_tf32<0>",
+    "differentiate_tf32<0>",
 )  # fmt: skip
 
 STEPS, MOST_TAPS, SPAN = 8, 128, 64  # as in conv.cu
@@ -125,7 +125,7 @@ def _convolve(device: Device, layer: Layer, dtype: np.dtype[Any], arrays: Arrays
     if products is not None:
         tiles = products.tiles
         device.launch(
-            "conv", "convolve_tf32", (tiles.n_tiles, -(-layer.n_merged // max(1, products.most_merged)) or 1),
+            "conv", "convolve_tf32<0>", (tiles.n_tiles, -(-layer.n_merged // max(1, products.most_merged)) or 1),
             tiles.threads, x, packed.weights, packed.groups, packed.biases, packed.merge, merge_bias, y,
             n_records, layer.n_inputs, length, dilation, packed.n_groups, packed.n_pairs, n_out, int(layer.relu),
             products.most_merged, tiles.rows, tiles.units, tiles.tiles_of_row, products.halo, products.stride,
@@ -222,7 +222,7 @@ def _differentiate(
             tiling = (tiles.rows, tiles.units, tiles.tiles_of_row, n_tiles)
             if products is not None:
                 device.launch(
-                    "conv", "differentiate_tf32", (n_chunks, packed.n_pairs), tiles.threads, *operands, n_groups,
+                    "conv", "differentiate_tf32<0>", (n_chunks, packed.n_pairs), tiles.threads, *operands, n_groups,
                     layer.n_channels, layer.n_merged, int(layer.relu), *tiling, products.stride, n_weights, n_of_part,
                     products.n_parts, shared=products.shared,
                 )  # fmt: skip

@@ -28,7 +28,7 @@ KERNELS = (
         for kernel in (*(f"convert<{c_type}, {source}, {target}" for source, target in _FORMS), f"field<{c_type}")
         for each in ("false", "true")
     ),
-    "frames",
+    "frames<0>",
     *(f"local_times<{c_type}>" for c_type in C_TYPES.values()),
 )
 
@@ -66,7 +66,7 @@ def local_time(
     frames = device.empty((*_validate.broadcast_shape(**shapes), _FRAME), np.float64)
     of_time = frames[..., 0]  # the address of the frames, and the shape of the times
     constants = (*_dipole(device, coefficients), int(eccentric), int(eccentric and surface), algorithm)
-    _launch(device, "frames", (moments, epochs), constants, (of_time,))
+    _launch(device, "frames<0>", (moments, epochs), constants, (of_time,))
     arrays, values = _positions(device, (lat, lon, alt), hours)
     kernel = f"local_times<{C_TYPES[device.dtype(hours)]}>"
     _launch(device, kernel, (*arrays, of_time), (*values, int(geodetic)), (hours,))

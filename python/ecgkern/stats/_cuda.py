@@ -23,10 +23,11 @@ KERNELS = (
     *(f"store_measures<{c_type}, 0>" for c_type in C_TYPES.values()),
     "sums<float, 1>",
     "slopes<float, 1>",
+    "count_measures<float, 1>",
     *(f"{name}<{products}>" for name in ("split", "split_columns", "add_products") for products in (3, 1)),
-    "add_close_pairs",
-    "finish_gradient",
-    "add_rows",
+    "add_close_pairs<0>",
+    "finish_gradient<0>",
+    "add_rows<0>",
     *(
         f"{name}<{c_type}>"
         for name in (
@@ -205,7 +206,7 @@ def _squarings(steps: NDArray[np.int64], dtype: np.dtype[Any]) -> NDArray[np.int
 def _added(device: Device, rows: Any, width: int) -> Any:
     """The sum of the rows of an array of float64."""
     out = device.empty(width, np.float64)
-    device.launch("stats", "add_rows", width, _THREADS, rows, len(rows), width, out)
+    device.launch("stats", "add_rows<0>", width, _THREADS, rows, len(rows), width, out)
     return out
 
 
@@ -284,7 +285,8 @@ def median(samples: Samples, indices: tuple[Any, Any] | None = None) -> Any:
     measures = device.empty(n_pairs, samples.dtype)
     if indices is None:
         plain = replace(samples, products=0)
-        plain.launch("store_measures", plain.blocks_of_pairs(n_pairs), measures)
+        n_tiles = plain.tiles()
+        plain.launch("store_measures", n_tiles * (n_tiles + 1) // 2, measures)
     else:
         _measure_pairs(samples, indices, measures)
     device.launch(
@@ -402,12 +404,12 @@ def gradient(samples: Samples, of: Table, factors: tuple[float, float, float], w
                 panel, scales, transposed, n * tile, a, b, there, out, shared=_SHARED[samples.engine],
             )  # fmt: skip
             _launch(
-                device, "add_close_pairs", here * tile,
+                device, "add_close_pairs<0>", here * tile,
                 *samples.arguments(), *of.arguments(), a, b, there, width, *factors, close_pairs, out,
             )  # fmt: skip
     if samples.products:
         device.launch(
-            "stats", "finish_gradient", (n * tile, -(-n_features // _THREADS)), _THREADS,
+            "stats", "finish_gradient<0>", (n * tile, -(-n_features // _THREADS)), _THREADS,
             *samples.arguments(), width, out, gradients,
         )  # fmt: skip
     return _added(device, partials, 3), gradients

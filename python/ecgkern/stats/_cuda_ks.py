@@ -12,7 +12,7 @@ ALTERNATIVES = ("two-sided", "less", "greater")
 
 KERNELS = (
     *(f"{kernel}<{c_type}>" for c_type in C_TYPES.values() for kernel in ("rows", "differences", "extremes")),
-    "p_values",
+    "p_values<0>",
 )
 
 
@@ -59,5 +59,5 @@ def asymptotic(
     p_value = device.empty(len(statistic), np.float64)
     m, n = float(max(n1, n2)), float(min(n1, n2))
     numbers = int(two_sided), float(lcm), m, n, m * n / (m + n), int(round_statistic)
-    device.launch("ks", "p_values", len(statistic), _THREADS, *numbers, statistic, p_value)
+    device.launch("ks", "p_values<0>", len(statistic), _THREADS, *numbers, statistic, p_value)
     return p_value

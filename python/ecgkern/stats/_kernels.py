@@ -225,9 +225,9 @@ def functions(kernel: Kernel, bandwidths: Floats, n_features: int) -> Functions:
     else:
         scales = np.ones(sigma.size)
     linear = kernel.name == "linear"
-    exponent = 1.0 if linear else kernel.alpha if function == RATIONAL_QUADRATIC else float(kernel.degree)
+    exponent = 1.0 if linear else float(kernel.alpha if function == RATIONAL_QUADRATIC else kernel.degree)
     squarings = _squarings(scales) if function in (EXPONENTIAL, EXPONENTIAL_OF_ROOT) else np.zeros(sigma.size, np.int64)
-    return Functions(measure, function, scales, squarings, exponent, 0.0 if linear else kernel.coef0, order)
+    return Functions(measure, function, scales, squarings, exponent, 0.0 if linear else float(kernel.coef0), order)
 
 
 def _squarings(scales: Floats) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """Waveform kernels on a GPU: cuda/waveform.cu. Arrays are on the card; waves may be on the host and are small then."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from ecgkern.waveform._problem import Problem
 _GROUPS = {1: 8, 12: 1}
 _GRADIENT_GROUPS = (1, 4)
 _THREADS, _WARPS, _TILE, _BEATS = 128, 4, 32, 16  # block_threads, warps, tile, beats_of_block
+_PARTS = 32  # into which long sums are divided
 _MOST_WAVES = 64  # of a beat: what the gradients of a block have room for
 
 KERNELS = tuple(
@@ -74,8 +76,13 @@ def gaussian_waves_grad(device: Device, problem: Problem, grad_out: Any, fs: flo
         )  # fmt: skip
 
     def summed(parts: Any, shape: tuple[int, ...]) -> Any:
-        total = device.empty(shape, device.dtype(grad_out))
-        n_columns = int(np.prod(shape))
+        total, n_columns = device.empty(shape, device.dtype(grad_out)), math.prod(shape)
+        if len(parts) > _PARTS * _THREADS:  # first the sums of some parts, on all of the card
+            some = device.empty((_PARTS, n_columns), np.float64)
+            device.launch(
+                "waveform", "sum_rows<double>", (n_columns, _PARTS), _THREADS, parts, some, len(parts), n_columns
+            )
+            parts = some
         device.launch("waveform", f"sum_rows<{c_type}>", n_columns, _THREADS, parts, total, len(parts), n_columns)
         return total
 
