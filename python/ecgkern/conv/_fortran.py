@@ -76,7 +76,7 @@ def _differentiate_part(
     """As `differentiate`, for some of the kernels, directly."""
     part, (channels, weights) = problem.part(kernels), problem.places(kernels)
     own = zero_sums(part, sums.bounds)
-    _differentiate(part, grad_out, own, grad_x, LONGEST // 3)  # such kernels are short, and less memory is in use
+    _differentiate(part, grad_out, own, grad_x)
     sums.weights[:, weights], sums.biases[:, channels] = own.weights, own.biases
     sums.merge_weight[:, :, channels], sums.merge_bias[:] = own.merge_weight, own.merge_bias
 
@@ -97,10 +97,8 @@ def _convolve(problem: Problem, out: NDArray[Any]) -> None:
     )  # fmt: skip
 
 
-def _differentiate(
-    problem: Problem, grad_out: NDArray[Any], sums: Sums, grad_x: NDArray[Any] | None, longest: int = LONGEST
-) -> None:
-    dtype, segment = grad_out.dtype, _steps(longest, problem.x.shape[-1])
+def _differentiate(problem: Problem, grad_out: NDArray[Any], sums: Sums, grad_x: NDArray[Any] | None) -> None:
+    dtype, segment = grad_out.dtype, _steps(LONGEST, problem.x.shape[-1])
     n_threads = min(_threads.threads_for(problem.work), sums.bounds.size - 1)
     merge_weight, merge_bias = _merge(problem)
     with_merge, need_x = problem.merge_weight is not None, grad_x is not None
