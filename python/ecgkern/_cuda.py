@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.resources import files
@@ -37,7 +38,7 @@ _STATIC_SHARED = 48 * 1024  # bytes of shared memory that a block has without as
 _LARGEST_GRID = 2**31 - 1
 
 
-class Device:
+class Device(ABC):
     """One card, with the array library that the arguments of a call came in."""
 
     library: str
@@ -45,41 +46,41 @@ class Device:
     def __init__(self, index: int) -> None:
         self.index = index
 
+    @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array on the card, not initialised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def zeros(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array of zeros on the card."""
-        raise NotImplementedError
 
+    @abstractmethod
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy on the card, in the order of the stream."""
-        raise NotImplementedError
 
+    @abstractmethod
     def download(self, array: Any) -> NDArray[Any]:
         """A copy on the host. Waits for the GPU: only where a public docstring says so."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contiguous(self, array: Any, dtype: Any = None) -> Any:
         """The array in C order and of the given type, itself if it is so already."""
-        raise NotImplementedError
 
+    @abstractmethod
     def concatenate(self, arrays: Sequence[Any]) -> Any:
         """The arrays one after another along their first axis."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sort(self, array: Any) -> Any:
         """A copy with the last axis in ascending order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def dtype(self, array: Any) -> np.dtype[Any]:
         """The type of its values as NumPy knows it; TypeError for one that NumPy does not have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_contiguous(self, array: Any) -> bool:
         """Whether it is in C order."""
-        raise NotImplementedError
 
     def values(self, value: Any, name: str, ndim: tuple[int, ...] = (), dtype: Any = None) -> Any:
         """An array on this card, in C order and of `dtype`, from one or from plain numbers; checked but not read.
@@ -125,11 +126,13 @@ class Device:
         start = self._address(array)
         return start, start + math.prod(array.shape) * self.dtype(array).itemsize
 
+    @abstractmethod
     def _address(self, array: Any) -> int:
-        raise NotImplementedError
+        """Where its values begin."""
 
+    @abstractmethod
     def _stream(self, cupy: Any) -> AbstractContextManager[Any]:
-        raise NotImplementedError
+        """The library's current stream, as a context of CuPy."""
 
     def launch(
         self,
