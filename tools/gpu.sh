@@ -25,19 +25,19 @@ PYTHON
 
 echo "== kernels =="
 # All of them at once, so that nothing after this waits for a compiler: CuPy keeps them on disk.
-timeout 150 "$python" tools/gpu_compile.py || failed="$failed kernels"
+timeout 90 "$python" tools/gpu_compile.py || failed="$failed kernels"
 
 echo "== tests =="
 # Those of the build and of the emulator need no GPU: make test.
 tests=$(ls tests/test_cuda_*.py | grep -v _build)
 # shellcheck disable=SC2086  # a list of files
-timeout -s INT -k 20 150 "$python" -m pytest -q -p no:cacheprovider $tests -k "not emulated and not manual" ||
+timeout -s INT -k 20 120 "$python" -m pytest -q -p no:cacheprovider $tests -k "not emulated and not manual" ||
     failed="$failed tests"
 
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
         echo "== compute-sanitizer $tool =="
-        timeout 60 compute-sanitizer --tool $tool --report-api-errors no --error-exitcode 9 "$python" \
+        timeout 50 compute-sanitizer --tool $tool --report-api-errors no --error-exitcode 9 "$python" \
             tools/gpu_small.py || failed="$failed $tool"
     done
 else
