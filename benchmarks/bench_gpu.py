@@ -20,6 +20,12 @@ FS, LENGTH, BEATS = 100.0, 1000, 12
 EVERYWHERE = pytest.mark.parametrize("backend", ["cuda", *BACKENDS])
 
 
+def at_precisions(*precisions):
+    """The card at each precision, and the CPU, which has one."""
+    places = [("cuda", precision) for precision in precisions] + [(backend, "highest") for backend in BACKENDS]
+    return pytest.mark.parametrize(("backend", "precision"), places)
+
+
 def there(backend, array):
     """The array where the backend computes: a torch tensor on the card, a NumPy array on the host."""
     return peers.on_card(array) if backend == "cuda" else array
@@ -115,12 +121,9 @@ def mixture(d):
     return tuple(np.sqrt(2 * d) * 2.0 ** np.arange(-2, 3))
 
 
-@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 @pytest.mark.parametrize("d", [12, 100, 1000])
-@EVERYWHERE
+@at_precisions("highest", "high", "medium")
 def bench_mmd2(compare, backend, d, precision, n=10_000):
-    if backend != "cuda" and precision != "highest":
-        return  # the CPU has one precision
     x, y = (there(backend, each) for each in samples(n, d))
     sigmas = mixture(d)
     # In float64, by the CPU's backend in float64 arithmetic on fewer samples: what precision costs.
@@ -220,11 +223,8 @@ def arguments(parameters):
 
 
 @pytest.mark.parametrize("n_in", [1, 12])
-@pytest.mark.parametrize("precision", ["highest", "high"])
-@EVERYWHERE
+@at_precisions("highest", "high")
 def bench_conv(compare, backend, precision, n_in, n=1024):
-    if backend != "cuda" and precision != "highest":
-        return
     x, parameters = layer(backend, n, n_in)
     run(
         compare,
@@ -244,12 +244,9 @@ def bench_conv(compare, backend, precision, n_in, n=1024):
 
 
 @pytest.mark.parametrize("n_in", [1, 12])
-@pytest.mark.parametrize("precision", ["highest", "high"])
-@EVERYWHERE
+@at_precisions("highest", "high")
 def bench_conv_train(compare, backend, precision, n_in, n=1024):
     """Forward pass and the gradients of the weights."""
-    if backend != "cuda" and precision != "highest":
-        return
     x, parameters = layer(backend, n, n_in)
     options = {"precision": precision, "backend": backend, **arguments(parameters)}
 

@@ -9,7 +9,7 @@ import functools
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -178,7 +178,7 @@ def device(**arguments: Any) -> _cuda.Device | None:
     """
     found: dict[int | None, tuple[str, _cuda.Device | None]] = {}
     for name, value in arguments.items():
-        for member in value if isinstance(value, list | tuple) else (value,):
+        for member in _members(value):
             if hasattr(member, "dtype") and not isinstance(member, np.generic):
                 card = _cuda.of(member)
                 found.setdefault(None if card is None else card.index, (name, card))
@@ -194,8 +194,7 @@ def array_library(**arguments: Any) -> str:
     """Return the one array library among the arguments: "numpy", "torch" or "cupy"; plain numbers and lists fit any."""
     found: dict[str, str] = {}
     for name, value in arguments.items():
-        members = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-        for member in members:
+        for member in _members(value):
             library = type(member).__module__.split(".")[0]
             if library == "numpy" and isinstance(member, np.generic):
                 continue
@@ -205,6 +204,15 @@ def array_library(**arguments: Any) -> str:
         where = ", ".join(f"{argument} is {library}" for library, argument in found.items())
         raise TypeError(f"all arrays must come from one library, but {where}; convert one of them")
     return next(iter(found), "numpy")
+
+
+def _members(value: Any) -> Iterable[Any]:
+    """The value, or what a list holds; of long lists of NumPy arrays and numbers, one of each type says enough."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (value,)
+    kinds = {type(member): member for member in value}
+    anywhere = any(kind.__module__.split(".")[0] in ("torch", "cupy") for kind in kinds)
+    return value if anywhere else kinds.values()
 
 
 def to_numpy(value: Any, name: str) -> Any:

@@ -1,7 +1,7 @@
 """A GPU for tests on a machine without one: the kernels of cuda/*.cu compiled by g++, behind the part of CuPy in use.
 
-`install` puts a module `cupy` in place whose arrays live in the memory of the host but, as those on a card, are no
-NumPy arrays: whatever would copy one in silence fails. Kernels run in cuda_cpu.hpp.
+`module` makes a module `cupy` whose arrays live in the memory of the host but, as those on a card, are no NumPy arrays:
+whatever would copy one in silence fails. Kernels run in cuda_cpu.hpp.
 """
 
 import ctypes
@@ -151,8 +151,7 @@ _C_TYPES = {np.int64: ctypes.c_longlong, np.float64: ctypes.c_double, np.uintp: 
 
 
 def _source(family):
-    path = ROOT / "cuda" / f"{family}.cu"
-    return path.read_text() if path.exists() else None
+    return (ROOT / "cuda" / f"{family}.cu").read_text()
 
 
 def library(family, *options, source=None):
