@@ -1,6 +1,8 @@
 """The build refuses what would go wrong quietly, and says what to install. Needs CMake, as the build does."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,3 +78,74 @@ def test_sources_keep_to_132_columns_and_carry_no_tabs():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             assert len(line) <= 132, f"{path.name}:{number}"
             assert "\t" not in line, f"{path.name}:{number}"
+
+
+@pytest.mark.parametrize(("preset", "version"), [("gfortran", "GCC version"), ("flang", "flang version")])
+def test_a_preset_builds_a_fortran_extension_that_loads(tmp_path, preset, version):
+    tool({"gfortran": "gfortran", "flang": "flang-new-19"}[preset])
+    run = configure(tmp_path, "--preset", preset)
+    assert run.returncode == 0, run.stderr
+    run = subprocess.run(
+        [tool("cmake"), "--build", tmp_path / "build", "--parallel", "2"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    run = subprocess.run([tool("ctest"), "--verbose"], cwd=tmp_path / "build", capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    assert version in run.stdout
+
+
+def test_every_preset_is_configured_built_and_tested():
+    presets = json.loads((ROOT / "CMakePresets.json").read_text())
+    names = ["gfortran", "flang", "nvfortran-cpu", "nvfortran-gpu"]
+    assert [preset["name"] for preset in presets["configurePresets"] if not preset.get("hidden")] == names
+    assert [preset["name"] for preset in presets["buildPresets"]] == names
+    assert [preset["name"] for preset in presets["testPresets"]] == names
+    run = subprocess.run([tool("cmake"), "--list-presets=all"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def kernel_flags(tmp_path, compiler, **settings):
+    """Run cmake/KernelFlags.cmake as for this compiler; it prints the flags of kernels, target loops and releases."""
+    values = {"CMAKE_Fortran_COMPILER_ID": compiler, "CMAKE_Fortran_FLAGS_RELEASE": "-fast -O3", "ECGKERN_NATIVE": "ON"}
+    lines = ["function(set_source_files_properties)", "endfunction()"]  # a script has no source files
+    lines += [f'set({name} "{value}")' for name, value in {**values, **settings}.items()]
+    lines += [f'include("{ROOT}/cmake/KernelFlags.cmake")']
+    lines += ['message("flags|${kernel_flags}|${offload_flags}|${CMAKE_Fortran_FLAGS_RELEASE}|")']
+    (tmp_path / "flags.cmake").write_text("\n".join(lines))
+    run = subprocess.run([tool("cmake"), "-P", "flags.cmake"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stderr
+
+
+def flags(*arguments, **settings):
+    _, *found, _ = kernel_flags(*arguments, **settings).split("|")
+    return [group.replace(";", " ").split() for group in found]
+
+
+def test_nvfortran_gets_no_fast_mathematics_and_names_the_cards(tmp_path):
+    kernel, offload, release = flags(tmp_path, "NVHPC")
+    assert release == ["-O3"]  # CMake's own has -fast
+    assert {"-Kieee", "-Mvect=noassoc", "-tp=native"} <= set(kernel)
+    assert set(offload) == {"-mp=gpu", "-gpu=cc80,cc90,mem:separate", "-Minfo=mp"}
+    assert "-tp=haswell" in flags(tmp_path, "NVHPC", ECGKERN_NATIVE="OFF", CMAKE_SYSTEM_PROCESSOR="x86_64")[0]
+
+
+@pytest.mark.parametrize("compiler", ["GNU", "LLVMFlang", "NVHPC"])
+def test_no_compiler_reorders_sums(tmp_path, compiler):
+    kernel, offload, _ = flags(tmp_path, compiler)
+    assert "-O3" in kernel
+    assert not re.search(r"fast|associative|unsafe|reciprocal", " ".join(kernel + offload))
+
+
+def test_a_compiler_without_flags_of_its_own_is_named(tmp_path):
+    assert "no flags are known for NAG Fortran" in kernel_flags(tmp_path, "NAG")
+
+
+def test_the_documentation_gives_a_reason_for_every_flag():
+    text = (ROOT / "docs" / "fortran.md").read_text()
+    documented = set(re.findall(r"`(-[^`]+)`", text[text.index("## Flags") :]))
+    for path in sorted((ROOT / "cmake" / "compilers").glob("*.cmake")):
+        code = re.sub(r"#.*|message\(.*?\)|string\(.*?\)", "", path.read_text())
+        given = set(re.findall(r"(?<![\w}])-[A-Za-z][\w=,:-]*", code.replace("${level}", "x86-64-v3")))
+        assert len(given) >= 3
+        assert given <= documented, path.name

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Prepares what `make` needs: the Fortran and C compilers, the virtual environment, the pinned dependencies and ecgkern
 # itself, editable.   tools/setup.sh VENV EXTRAS   for example   tools/setup.sh .venv all,test
-# Environment: PYTHON (default python3), ECGKERN_FORTRAN=OFF to do without Fortran.
+# Environment: PYTHON (default python3), FC (default gfortran; flang-new-19, nvfortran), CC (default cc),
+# ECGKERN_FORTRAN=OFF to do without Fortran, ECGKERN_PACKAGES: Debian packages wanted besides.
 set -eu
 
 venv=$1
@@ -27,11 +28,24 @@ case ${ECGKERN_FORTRAN:-ON} in
     fortran=${FC:-gfortran}
     c=${CC:-cc}
     header='import os, sysconfig, sys; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
-    command -v "${fortran%% *}" >/dev/null || packages="$packages gfortran"
+    case ${fortran%% *} in
+    flang-new-19)
+        command -v flang-new-19 >/dev/null || packages="$packages flang-19"
+        [ -e /usr/lib/llvm-19/lib/libomp.so ] || packages="$packages libomp-19-dev"
+        ;;
+    *nvfortran)
+        command -v "${fortran%% *}" >/dev/null ||
+            fail "${fortran%% *} is missing: install the NVIDIA HPC SDK, or work in its container: docs/fortran.md"
+        ;;
+    *) command -v "${fortran%% *}" >/dev/null || packages="$packages gfortran" ;;
+    esac
     command -v "${c%% *}" >/dev/null || packages="$packages gcc libc6-dev"
     "$python" -c "$header" || packages="$packages python3-dev"
     ;;
 esac
+for package in ${ECGKERN_PACKAGES:-}; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed' || packages="$packages $package"
+done
 if [ -n "$packages" ]; then
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "run   sudo apt install$packages   and then this again (ECGKERN_FORTRAN=OFF does without the compilers)"

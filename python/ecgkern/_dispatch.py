@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgkern import _cuda, _validate
+from ecgkern import _cuda, _threads, _validate
 
 HOST_BACKENDS = ("fortran", "numba", "numpy")
 BACKENDS = (*HOST_BACKENDS, "cuda")
@@ -83,6 +83,7 @@ def _probe_fortran() -> Backend:
 
 def fortran_build() -> tuple[str, str, int]:
     """Return compiler version, compiler options and OpenMP date (0: none) of the Fortran kernels."""
+    _threads.leave_out_a_setting_that_is_no_number()
     import ecgkern._fortran as extension
 
     version, options, openmp = extension.build.compiler()

@@ -8,6 +8,7 @@ threads use them at once.
 import contextlib
 import operator
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -33,6 +34,17 @@ def _default_num_threads() -> int:
     if wanted < 1:
         wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(wanted, MOST_THREADS)
+
+
+def leave_out_a_setting_that_is_no_number() -> None:
+    """Remove an ``OMP_NUM_THREADS`` that is not a list of numbers from the environment of this process.
+
+    LLVM's OpenMP, which a build by flang brings, reads past the end of such a setting, and may end the process. To be
+    called before the runtime is loaded.
+    """
+    setting = os.environ.get("OMP_NUM_THREADS")
+    if setting is not None and not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", setting):
+        del os.environ["OMP_NUM_THREADS"]
 
 
 def get_num_threads() -> int:
