@@ -14,9 +14,11 @@ _COMMANDS = {
     "demo": "synthesise ECGs on the R peaks of real records and write a report",
     "evaluate": "compare synthetic ECGs with real ones and write a report",
     "geomag": "geomagnetic coordinates, local time, field and poles, for files and as maps",
+    "legacy": "rerun old Fortran: build, run, compare with the listing of yesterday, find faults, sweep",
     "bench": "time the kernels against their peers and against the limits of this machine",
 }
-_MODULES = {"geomag": "ecgkern.geomag._command"}  # where it is not ecgkern.<name>, which is the library here
+# Where it is not ecgkern.<name>, which is the library here.
+_MODULES = {"geomag": "ecgkern.geomag._command", "legacy": "ecgkern.legacy._command"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,57 @@
+C     DECAY CHAIN, IN THE MANNER OF 1972
+      PROGRAM DECAY(INPUT,OUTPUT,TAPE5=INPUT,TAPE6=OUTPUT)
+      COMMON /RATES/ R(3),N
+      DIMENSION X(3),IX(3),TITLE(10),FMT(5)
+      EQUIVALENCE (X(1),IX(1)),(X(2),Y2)
+      DATA STAR/1H*/,BLANK/4H    /,IYES/3HYES/
+      DATA FMT/4H(1X,,4HA4,F,4H8.3),2*4H    /
+      READ(5,10) (TITLE(I),I=1,10)
+   10 FORMAT(10A4)
+      WRITE(6,20) TITLE
+   20 FORMAT(1H1,10A4//12H   K    RATE,5X,5HVALUE)
+   30 READ(5,40,END=90) K,A,B
+   40 FORMAT(I5,F10.0,E10.3)
+      GO TO (50,60,70),K
+      WRITE(6,45) K
+   45 FORMAT(8H BAD K =,I4)
+      GO TO 30
+   50 X(1)=STEP(A)
+      GO TO 80
+   60 X(2)=STEP2(A)
+      GO TO 80
+   70 CALL BUMP(B)
+      Y2=R(1)
+   80 IF(X(1)-5.) 81,82,83
+   81 WRITE(6,FMT) STAR,X(2)
+      GO TO 30
+   82 WRITE(6,84) X
+   84 FORMAT(1X,3(1PE12.4))
+      GO TO 30
+   83 ASSIGN 30 TO L
+      WRITE(6,85) IYES,X(1),Y2
+   85 FORMAT(1H0,A3,2F8.2)
+      GO TO L,(30,90)
+   90 PUNCH 95,N
+   95 FORMAT(I5)
+      PAUSE 7
+      STOP 12
+      END
+      FUNCTION STEP(A)
+      COMMON /RATES/ R(3),N
+      SUM=SUM+A
+      N=N+1
+      STEP=SUM
+      RETURN
+      ENTRY STEP2(A)
+      STEP2=SUM*GAMMA(A)
+      RETURN
+      END
+      FUNCTION GAMMA(X)
+      GAMMA=X+100.
+      RETURN
+      END
+      SUBROUTINE BUMP(B)
+      COMMON /RATES/ R(3),N
+      R(1)=R(1)+B
+      N=N+1
+      END
