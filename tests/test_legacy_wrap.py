@@ -491,3 +491,16 @@ def test_the_process_ends_with_the_last_reference(tmp_path):
     assert process.returncode == 0
     with pytest.raises(LegacyError, match="keep a reference"):
         routine(1)
+
+
+def test_a_routine_that_writes_beyond_an_array_of_unknown_length_is_stopped(tmp_path):
+    source = tmp_path / "beyond.f"
+    source.write_text(
+        "      SUBROUTINE FILL(X,N)\n      DIMENSION X(1)\n      DO 10 I=1,N\n   10 X(I)=I\n      END\n",
+        encoding="ascii",
+    )
+    with wrap(source) as lib:
+        assert list(lib.fill(np.zeros(3), 3).x) == [1, 2, 3]
+        with pytest.raises(LegacyError, match=r"FILL of beyond\.f was stopped: it wrote outside its argument X"):
+            lib.fill(np.zeros(3), 4)
+        assert list(lib.fill(np.zeros(3), 3).x) == [1, 2, 3]

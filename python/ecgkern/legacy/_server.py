@@ -58,6 +58,11 @@ def _write(descriptor: int, data: Any) -> None:
         view = view[os.write(descriptor, view[: 2**24]) :]
 
 
+# Bytes before and behind each array that a routine must leave as they are: A(1) and A(*) say nothing of a length.
+_FENCE = 4096
+_UNTOUCHED = 0xA5
+
+
 def receive(read: Any) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """Read a message; `read` fills the buffer that it is given."""
     length = bytearray(8)
@@ -67,7 +72,8 @@ def receive(read: Any) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     header = json.loads(text)
     arrays = []
     for dtype, size in header["arrays"]:
-        array = np.empty(size, dtype)
+        fenced = np.full(size * np.dtype(dtype).itemsize + 2 * _FENCE, _UNTOUCHED, np.uint8)
+        array = fenced[_FENCE:-_FENCE].view(dtype)
         if size:
             read(array.view(np.uint8))
         arrays.append(array)
@@ -261,6 +267,9 @@ def serve(library: str, requests: int, replies: int, lifeline: int, output_limit
         header, arrays = receive(read)
         try:
             answer = _answer(module, header, arrays)
+        except IndexError as error:  # other memory may be spoilt as well
+            send(replies, {"spoilt": str(error)})
+            return
         except Exception as error:  # of f2py's own checks: the caller raises it
             send(replies, {"error": f"{type(error).__name__}: {error}"})
         else:
@@ -275,6 +284,9 @@ def _answer(module: ModuleType, header: dict[str, Any], arrays: list[NDArray[Any
         ]
         getattr(module, header["routine"])(*shaped)
         getattr(module, FLUSH)()
+        for array, name in zip(arrays, header["names"], strict=True):
+            if (array.base[:_FENCE] != _UNTOUCHED).any() or (array.base[-_FENCE:] != _UNTOUCHED).any():
+                raise IndexError(f"it wrote outside its argument {name}")
         return [array.reshape(-1) for array in shaped]
     block = getattr(module, header["common"])
     if not arrays:

@@ -203,7 +203,8 @@ def wrap(
       blanks.
     - Arrays keep the order of Fortran's indices: ``a[i, j]`` is A(I+1, J+1). An array must have as many dimensions as
       the dummy argument and the sizes that it declares; the last dimension may be longer. X(*) and the older X(1)
-      take any length. A dimension that is no argument (but in COMMON, say) is not checked.
+      take any length, and a routine that writes beyond it is stopped. A dimension that is no argument (but in COMMON,
+      say) is not checked otherwise.
     - Procedures as arguments, alternate returns, types that NumPy lacks: such routines are listed in
       `Library.refused`, each with its reason.
 
@@ -351,7 +352,9 @@ class Library(AbstractContextManager["Library"]):
             wire += [np.array([extent], np.int64) for extent in extents]
         if routine.result is not None:
             wire.append(np.zeros(1, _dtype(routine.result, int(routine.result.length or 0))))
-        header = {"routine": f"r{routine.number}", "scalar": [not array for _, array in routine.passed()]}
+        passed = routine.passed()
+        header = {"routine": f"r{routine.number}", "scalar": [not array for _, array in passed]}
+        header["names"] = [variable.name.upper() for variable, _ in passed]
         received = self._ask(f"{routine.name.upper()} of {routine.file}", header, wire)
         after = {
             argument.python_name: _returned(array, argument, before.shape)
@@ -399,6 +402,9 @@ class Library(AbstractContextManager["Library"]):
             except BaseException:  # Ctrl-C: the answer that is on its way must not be taken for another's
                 self._state.kill()
                 raise
+            if "spoilt" in answer:
+                self._state.kill()
+                raise LegacyError(f"{what} was stopped: {answer['spoilt']}. {_FRESH}")
         if "error" in answer:
             raise LegacyError(f"{what} was refused by f2py: {answer['error']}")
         return received
