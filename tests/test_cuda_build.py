@@ -7,9 +7,12 @@ recorded from the emulator, with a thread of the system for each of the GPU's.
 import importlib.util
 import io
 import json
+import multiprocessing
+import os
 import re
 import shutil
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 
 import emulator
 import numpy as np
@@ -41,10 +44,10 @@ def registers_and_spills(log, lowered):
     return {kernel: found[name] for kernel, name in lowered.items()}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_kernels_compile_within_their_registers(family, architecture):
-    core = pytest.importorskip("cuda.core")
+def compiled(family, architecture):
+    """(registers, bytes spilled) of each kernel of a family on an architecture."""
+    import cuda.core as core
+
     options = core.ProgramOptions(
         std="c++17", arch=architecture, include_path=[str(SOURCES)], ftz=True, ptxas_options=["-v"]
     )
@@ -52,7 +55,23 @@ def test_kernels_compile_within_their_registers(family, architecture):
     program = core.Program((SOURCES / f"{family}.cu").read_text(), "c++", options)
     code = program.compile("cubin", name_expressions=kernels(family), logs=log)
     lowered = {name: mangled.decode() for name, mangled in code.symbol_mapping.items()}
-    measured = registers_and_spills(log.getvalue(), lowered)
+    return registers_and_spills(log.getvalue(), lowered)
+
+
+@pytest.fixture(scope="module")
+def compilations(request):
+    """What is asked for, compiled in processes side by side: NVRTC takes one thread at a time."""
+    pytest.importorskip("cuda.core")
+    asked = [item.callspec.params for item in request.session.items if "compilations" in item.fixturenames]
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        yield {(p["family"], p["architecture"]): pool.submit(compiled, p["family"], p["architecture"]) for p in asked}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kernels_compile_within_their_registers(family, architecture, compilations):
+    measured = compilations[family, architecture].result()
     assert set(measured) == set(kernels(family))
     over = {}
     for kernel, (registers, spilled) in measured.items():
