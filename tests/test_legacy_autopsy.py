@@ -364,3 +364,31 @@ def test_without_a_listing_the_largest_file_is_compared(program):
 def test_a_golden_listing_that_is_not_there(program, tmp_path):
     with pytest.raises(LegacyError, match="there is no file"):
         flags_matrix(program(PRINT), compare=tmp_path / "none")
+
+
+def test_a_division_of_integers_by_zero_is_told_and_ends_the_autopsy(program, tmp_path):
+    deck = tmp_path / "deck"
+    deck.write_text("\n")
+    text = "      READ(5,1) N\n    1 FORMAT(I3)\n      M = 7/N\n      WRITE(6,1) M\n      END\n"
+    result = autopsy(program(text), deck=deck)
+    (fault,) = (finding for finding in result.findings if finding.kind == "fault")
+    assert (fault.line, "INTEGER is divided by zero" in fault.text) == (3, True)
+    assert "put that one right" in result.report()
+
+
+def test_the_way_before_assumed_size_is_not_the_headline(program):
+    text = """\
+      DIMENSION A(3)
+      CALL FILL(A,3)
+      WRITE(6,1) A
+    1 FORMAT(3F4.0)
+      END
+      SUBROUTINE FILL(A,N)
+      DIMENSION A(1)
+      DO 10 I=1,N
+   10 A(I)=I
+      END
+"""
+    result = autopsy(program(text))
+    assert result.ok
+    assert result.outcome.ended == "end"

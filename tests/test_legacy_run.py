@@ -201,6 +201,64 @@ END"""
     assert listing(text, deck=deck) == ["    2.500   2.500    7 YES       T 255   2"]
 
 
+def test_constants_are_left_as_they_are(gfortran):
+    text = """
+CALL MSG(12H(&10, &20)! ,3)
+IF(I.EQ.0) WRITE(6,10)
+10|FORMAT(19H PUNCH 10, X ! $20,,7H CALL( ,1H')
+END
+SUBROUTINE MSG(M,N)
+DIMENSION M(N)
+WRITE(6,20) M
+20|FORMAT(1X,3A4)
+END"""
+    assert listing(text) == [" (&10, &20)!", " PUNCH 10, X ! $20, CALL( '"]
+
+
+def test_a_procedure_of_another_file_is_called_and_not_the_intrinsic(compiler):
+    program = source("WRITE(6,10) GAMMA(3.),MIN(1,2),BESJ0(1.)\n10|FORMAT(F8.2,I5,F8.2)\nREALY=BESJ0(2.)\nEND")
+    others = source("FUNCTION GAMMA(X)\nGAMMA=X*100.\nEND\nFUNCTION MIN(I,J)\nMIN=9\nEND\n"
+                    "FUNCTION BESJ0(X)\nBESJ0=7.\nEND", "others.f")  # fmt: skip
+    result = legacy.run([program, others], compiler=compiler)
+    assert result.listing.read_text() == "  300.00    9    7.00\n"
+
+
+def test_words_of_cdc_ibm_and_watfor(gfortran):
+    deck = Path("deck")
+    deck.write_text("  1.5\n2\n")
+    text = """
+PROGRAM CDC(INPUT,OUTPUT,TAPE1=INPUT,TAPE3=OUTPUT)
+DATA MASK/ZFF/,IOCT/O17/
+READ(1,10) X
+READ, N
+WRITE(3,10) X
+10|FORMAT(F6.2)
+WRITE(3,20) N,MASK,IOCT
+20|FORMAT(* N = *,3I5)
+IF(X.GT.0.) WRITE(3,10) X
+WRITE(6,30)
+30|FORMAT(' LAST')
+REWIND 8
+WRITE TAPE 8, X
+PRINT, N
+END"""
+    assert listing(text, deck=deck) == ["  1.50", " N =     2  255   15", "  1.50", " LAST", "           2"]
+
+
+def test_control_cards_and_a_deck_behind_the_program(compiler):
+    cards = "$JOB   SMITH\n//STEP EXEC FORTG\n      READ(5,10) X\n      WRITE(6,10) X\n   10 FORMAT(F6.2)\n      END\n"
+    Path("job.f").write_text(cards + "$ENTRY\n  4.50\n$STOP\n")
+    result = legacy.run("job.f", compiler=compiler)
+    assert result.listing.read_text().split() == ["4.50"]
+    assert [finding.line for finding in result.findings] == [1, 2, 7, 8]
+    Path("deck").write_text("  5.50\n")
+    assert legacy.run("job.f", deck="deck", compiler=compiler).listing.read_text().split() == ["5.50"]
+
+
+def test_fortran_66_leaves_loops_over_reals(gfortran):
+    assert listing("DO 10 X=0.,.2,.1\nK=K+1\n10|CONTINUE\nWRITE(6,20) K\n20|FORMAT(I3)\nEND", f66=True) == ["  3"]
+
+
 def test_decks_and_sources_of_dos_vax_and_card_punches(compiler):
     tabs = "\tPROGRAM T\r\nC\tcomment \xe9\r\n\x0c\r\nD\tWRITE(6,*) 'DEBUG'\r\n\tREAD(5,20) X\r\n\tX=X+\r\n\t1 2.0\r\n"
     tabs += "10\tWRITE(6,20) X\r\n20\tFORMAT(1X,F5.1)\r\n\tEND\r\n\x1a"
@@ -289,7 +347,35 @@ def test_text_past_column_72_is_told_and_read_if_asked(compiler):
     ],
 )
 def test_cards(lines, numbered, spilled):
-    assert cards(lines) == (numbered, spilled)
+    assert cards(lines) == (numbered, [], spilled)
+
+
+@pytest.mark.parametrize(
+    ("lines", "numbered", "named"),
+    [
+        ([f"{f'      X={n}':72}MAIN" for n in range(9)], 0, 9),  # a name on every card
+        ([card("X=1", 10)] + 9 * ["      X=2"] + [card("X=3", 110)], 0, 2),  # some cards numbered
+        ([card(f"X={n}", 10 * n) for n in range(1, 9)] + [f"{'      END':72}IONO  3A"], 8, 1),
+        ([card("X=1", "ADDED")[:-8] + "ADDED 6/71"[:9]], 0, 1),
+        ([f"{f'      X={n}':73}{f'ABC{n:05}'}" for n in range(1, 9)], 8, 0),  # a column late
+    ],
+)
+def test_other_identifications_of_cards_are_no_faults(lines, numbered, named):
+    found = cards(lines)
+    assert (found[0], len(found[1]), found[2]) == (numbered, named, [])
+
+
+def test_long_lines_that_end_in_numbers_are_no_card_numbers():
+    lines = [f"{'      X=':68}+10.01234{n}" for n in (5, 6, 7)]  # columns 69-79
+    assert cards(lines)[0] == 0
+    assert len(cards(lines)[2]) == 3
+
+
+def test_a_cut_line_that_does_not_compile_is_told_to_be_cut(gfortran):
+    path = source("WRITE(6,10)\n10|FORMAT(" + 57 * " " + "25H THIS IS A LONG HEADING.)\nEND")
+    with pytest.raises(legacy.BuildError, match="past column 72") as caught:
+        legacy.run(path)
+    assert "|" in str(caught.value)
 
 
 def test_modern_text_is_left_alone(tmp_path):
@@ -326,7 +412,10 @@ END"""
         ("CALL EXIT(3)", "error", "exit code 3"),
         ("READ(5,*) X", "error", "no deck was given"),
         ("CALL ABORT", "crash", "SIGABRT"),
-        ("READ(9,*) X", "error", "beyond the last card"),
+        ("READ(5,*,END=10) X\n10|READ(5,*) X", "error", "behind the end of the file"),
+        ("READ(1,*) X", "error", "--unit 1=FILE"),
+        ("WRITE(6,*) 7/N", "crash", "SIGFPE"),
+        ("READ(9,*) X", "error", "--unit 9=FILE"),
         ("OPEN(9,FILE='NONE',STATUS='OLD')", "error", "--unit NAME=FILE"),
         ("X=1.\n10|X=-X\nGO TO 10", "time limit", "the time limit of 1 s"),
     ],
@@ -409,6 +498,7 @@ def test_a_missing_compiler_is_named_with_what_installs_it(monkeypatch):
         ("X=3+*2\nEND", r"prog.f:1: (.|\n)*X=3\+\*2"),
         ("CALL NOSUCH(X)\nEND", "NOSUCH is called, and no file"),
         ("SUBROUTINE A\nEND", "no main program"),
+        ("X=1.", "END card of the last program unit is missing"),
         ("ENCODE(4,10,A) I\n10|FORMAT(I4)\nEND", "nvfortran"),
     ],
 )
@@ -463,6 +553,17 @@ def test_the_command_prints_the_listing_and_the_verdict(gfortran, capsys):
     assert main([*arguments, "--compare", "changed"]) == 1
     assert "206.001" in capsys.readouterr().out
     assert main([*arguments, "--compare", "changed", "--rtol", "1e-5"]) == 0
+
+
+def test_a_listing_of_fortran_66_is_known(gfortran, capsys):
+    program = source("N=0\nDO 10 I=1,N\n10|WRITE(6,20) I\n20|FORMAT(I3)\nEND")
+    Path("golden").write_text("  1\n")
+    assert main(["legacy", "run", str(program), "--compare", "golden"]) == 1
+    assert "with --f66" in capsys.readouterr().out
+    assert main(["legacy", "run", str(program), "--compare", "golden", "--f66"]) == 0
+    Path("golden").write_text("  2\n")
+    assert main(["legacy", "run", str(program), "--compare", "golden"]) == 1
+    assert "--autopsy looks for them" in capsys.readouterr().out
 
 
 def test_the_command_words_errors(gfortran, capsys):

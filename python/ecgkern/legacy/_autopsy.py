@@ -22,7 +22,7 @@ from ecgkern.legacy._compare import Comparison, compare
 from ecgkern.legacy._compilers import Compiler, find
 from ecgkern.legacy._matrix import Inputs, Trial, sources_of
 from ecgkern.legacy._process import Outcome
-from ecgkern.legacy._run import OUTPUT_LIMIT
+from ecgkern.legacy._run import OUTPUT_LIMIT, deck_of
 from ecgkern.legacy._source import LegacyError, Source
 
 __all__ = ["Autopsy", "Diagnosis", "autopsy"]
@@ -170,7 +170,9 @@ def autopsy(
     sources = sources_of(program, form, columns)
     found = find(compiler)
     with tempfile.TemporaryDirectory(prefix="ecgkern-legacy-") as scratch:
-        inputs = Inputs.prepare(Path(scratch), deck, units, f66, time_limit, output_limit)
+        inputs = Inputs.prepare(
+            Path(scratch), deck_of(sources, deck, Path(scratch)), units, f66, time_limit, output_limit
+        )
         table = _Table(sources, found, Path(scratch), inputs, f66, tuple(extra))
         return table.dissect()
 
@@ -750,15 +752,18 @@ class _Table:
                     sources = list(self.sources)  # (*) is not allowed everywhere that (1) is
                     off.append("bounds")
                     continue
-                first = first or outcome
                 stop = _stop(outcome, {source.name: source for source in sources})
+                changed = _one_element(stop) if stop is not None and stop.check != "fpe" else None
+                if changed is None:  # the way before A(*) is no fault to tell of first
+                    first = first or outcome
                 if stop is None:
                     break
                 if stop.check == "fpe":
+                    if self._of_integers(sources, stop, off, beginning):
+                        return first or outcome, traps
                     kind = self._explain_trap(sources, stop, off, traps)
                     traps.remove(kind)
                     continue
-                changed = _one_element(stop)
                 if changed is not None:
                     sources[sources.index(stop.source)] = changed[1]
                     text = f"{changed[0]} is declared with one element, the way before {changed[0]}(*): no fault"
@@ -781,6 +786,20 @@ class _Table:
         trial = self._run(self._build(sources, extra=(*checks, *beginning)))
         trial.listing.unlink()  # many of them could fill a disk
         return trial.outcome
+
+    def _of_integers(
+        self, sources: Sequence[Source], stop: _Stop, off: Sequence[str], beginning: Sequence[str]
+    ) -> bool:
+        """Whether it was a division of integers, which no flag lets pass; if so, say it."""
+        outcome = self._checked(sources, off, [], beginning)
+        again = _stop(outcome, {source.name: source for source in sources})
+        if again is None or (again.check, again.line) != (stop.check, stop.line):
+            return False
+        text = "an INTEGER is divided by zero here, or taken MOD zero"
+        advice = "look at how the divisor gets its value: a blank field of a card is zero"
+        self._add(_diagnosis(stop.source, stop.line, "fault", text, advice, "while running"))
+        self.limits.append("what comes behind the division of integers by zero; put that one right and ask again")
+        return True
 
     def _explain_check(self, stop: _Stop) -> None:
         for pattern, _, text, advice in _CHECKS:

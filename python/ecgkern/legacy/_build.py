@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecgkern.legacy._compilers import Compiler, flags
-from ecgkern.legacy._dialect import modernised
-from ecgkern.legacy._source import Finding, LegacyError, Source
+from ecgkern.legacy._dialect import modernised, procedures
+from ecgkern.legacy._source import Finding, LegacyError, Source, expanded
 
 __all__ = ["BuildError", "Executable", "build"]
 
@@ -104,8 +104,9 @@ def build(
     objects: list[str] = []
     log = ""
     command: list[str] = []
+    own = frozenset[str]().union(*map(procedures, sources))
     for number, source in enumerate(sources):
-        text, changes = modernised(source, f66=f66)
+        text, changes = modernised(source, f66=f66, own=own)
         several = source.path.name if len(sources) > 1 else ""
         findings += [finding._replace(file=several) for finding in (*source.findings, *changes)]
         # Its own name, so that what the compiler and the run-time library say names the user's file.
@@ -173,6 +174,7 @@ _REMEDIES = {
     "legacy.wrap is for a subroutine alone",
     r"undefined reference to [`'‘](\w+?)_?['’]": "{0} is called, and no file given has a SUBROUTINE or FUNCTION of "
     "that name: name its file as well",
+    r"Unexpected end of file": "the END card of the last program unit is missing",
     r"multiple definition of [`'‘](\w+?)_?['’]": "{0} is in two of the files given",
     r"Unclassifiable statement|Non-numeric character in statement label|expected|Syntax error|Unexpected"
     r"|Invalid character": "if the statement looks right, look at its columns: label 1-5, continuation mark 6, "
@@ -202,5 +204,10 @@ def _explained(log: str, source: Source) -> str:
     line = int(errors[1] or errors[5])
     lines = source.text.split("\n")
     shown = lines[line - 1].rstrip() if 0 < line <= len(lines) else ""
+    cut = [f.text for f in source.findings if f.line in (line - 1, line, line + 1) and "past column 72" in f.text]
+    if cut:
+        shown = expanded(shown)
+        shown = f"{shown[:72]}|{shown[72:]}" if len(shown) > 72 else shown
+        remedy = cut[0]
     said = (errors[2] or errors[3] or errors[4]).strip()
     return f"{name}:{line}: {said}\n    {shown}" + (f"\n  {remedy}" if remedy else "")

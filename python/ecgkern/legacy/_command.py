@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ecgkern.legacy._source import COLUMNS, LegacyError
 __all__ = ["add_arguments", "run"]
 
 _SHOWN = 40  # lines of a listing
+_QUICK = 10.0  # s; a program that took longer is not run again unasked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,21 +130,34 @@ def _run(arguments: argparse.Namespace) -> int:
         matrix = _matrix.flags_matrix(arguments.program, output_limit=limit, **tolerances, **common)
         print(matrix.report())
         return 0 if matrix.ok else 1
-    result = run_program(
-        arguments.program,
-        compiler=arguments.compiler,
-        compare=arguments.compare,
-        rtol=arguments.rtol,
-        atol=arguments.atol,
-        printer=arguments.printer,
-        optimize=f"-O{arguments.optimize}",
-        retain=arguments.retain,
-        out=arguments.out,
-        output_limit=limit,
-        **common,
-    )
+    common |= {
+        "compiler": arguments.compiler,
+        "compare": arguments.compare,
+        "rtol": arguments.rtol,
+        "atol": arguments.atol,
+        "printer": arguments.printer,
+        "optimize": f"-O{arguments.optimize}",
+        "retain": arguments.retain,
+        "output_limit": limit,
+    }
+    result = run_program(arguments.program, out=arguments.out, **common)
     print(_told(result))
+    if result.comparison is not None and not result.comparison.agree:
+        print(_what_next(result, arguments.program, common))
     return 0 if result.ok else 1
+
+
+def _what_next(result: Run, program: list[Path], options: dict[str, Any]) -> str:
+    """What may explain a listing that differs: FORTRAN 66, which is tried, or else a fault."""
+    if not options["f66"] and result.outcome.seconds < _QUICK:
+        with tempfile.TemporaryDirectory(prefix="ecgkern-legacy-") as folder:
+            try:
+                again = run_program(program, out=folder, **options | {"f66": True})
+            except LegacyError:
+                again = None
+        if again is not None and again.ok:
+            return "with --f66, loops that run at least once and blanks that are zeros, it agrees"
+    return "next: --flags-matrix tells rounding from faults, --autopsy looks for them"
 
 
 def _told(result: Run) -> str:
@@ -172,8 +187,6 @@ def _told(result: Run) -> str:
 def _deck(name: str | None) -> Path | None:
     if name != "-":
         return Path(name) if name else None
-    import tempfile
-
     with tempfile.NamedTemporaryFile("wb", prefix="deck-", suffix=".txt", delete=False) as file:
         file.write(sys.stdin.buffer.read())
     return Path(file.name)

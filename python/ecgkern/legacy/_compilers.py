@@ -29,7 +29,11 @@ _NAMES = {
 }
 # Rounding is that of the source on every processor: no fused multiply-adds, no x87 registers, no flushing to zero.
 _FLAGS = {
-    ("gfortran", "run"): ["-std=legacy", "-fdec", "-fallow-invalid-boz", "-ffp-contract=off", "-g", "-fbacktrace"],
+    ("gfortran", "run"): [
+        *("-std=legacy", "-fdec", "-fallow-invalid-boz", "-fno-range-check", "-ffp-contract=off", "-g", "-fbacktrace"),
+        # Or a division of integers by zero would be an illegal instruction, somewhere else.
+        "-fno-isolate-erroneous-paths-dereference",
+    ],
     ("gfortran", "retain"): ["-fno-automatic", "-finit-local-zero"],
     ("gfortran", "fixed"): ["-ffixed-form", "-ffixed-line-length-{columns}"],
     ("gfortran", "free"): ["-ffree-form", "-ffree-line-length-none"],

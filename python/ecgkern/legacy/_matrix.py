@@ -17,7 +17,7 @@ from ecgkern.legacy import _compare
 from ecgkern.legacy._build import BuildError, Executable, build
 from ecgkern.legacy._compilers import Compiler, available, find
 from ecgkern.legacy._process import Outcome, execute
-from ecgkern.legacy._run import OUTPUT_LIMIT, _copy, _deck, _files, _sha256
+from ecgkern.legacy._run import OUTPUT_LIMIT, _copy, _deck, _files, _sha256, deck_of
 from ecgkern.legacy._source import LegacyError, Source, read
 
 __all__ = ["Matrix", "Variant", "flags_matrix"]
@@ -271,7 +271,7 @@ def flags_matrix(
         folder = Path(scratch)
         if compare is not None:
             _compare.compare(compare, compare)  # raises if there is no such listing
-        inputs = Inputs.prepare(folder, deck, units, f66, time_limit, output_limit)
+        inputs = Inputs.prepare(folder, deck_of(sources, deck, folder), units, f66, time_limit, output_limit)
         bench = _Bench(sources, folder, inputs, f66, tuple(extra), compare, rtol, atol)
         return bench.run(found)
 

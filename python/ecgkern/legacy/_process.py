@@ -124,7 +124,9 @@ def _watch(
         except subprocess.TimeoutExpired:
             wait = min(2 * wait, _POLL)
         if time.monotonic() > until:
-            return "time limit", f"it ran for the time limit of {time_limit:g} s"
+            printed = listing.stat().st_size
+            so_far = f", and had printed {printed / 1e6:.0f} MB: --time-limit gives it longer" if printed > 1e6 else ""
+            return "time limit", f"it ran for the time limit of {time_limit:g} s{so_far}"
         inside = listing.is_relative_to(folder)
         size = _size(folder) + (0 if inside else listing.stat().st_size)
         if size > output_limit:
@@ -152,6 +154,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 # What the run-time libraries of gfortran, flang and nvfortran say, and what it means.
 _MEANINGS = {
+    r"past ENDFILE|after the EOF": "it goes on behind the end of the file that END= told it of",
     r"end of file|FIO-F-217": "it read beyond the last card of its input{cards}",
     r"bad (integer|real|logical|repeat|value)|bad character|FIO-F-2(25|28|31)": "a field of the "
     "input is not the number that the FORMAT expects",
@@ -164,16 +167,20 @@ _SIGNALS = {
     "SIGSEGV": "it touched memory that is not its own: an index outside its array, a wrong argument list, a full stack",
     "SIGBUS": "it touched memory that is not there",
     "SIGFPE": "an arithmetic error: division by zero, overflow, or an operation without a result",
-    "SIGILL": "an instruction that this processor does not have",
+    "SIGILL": "a trap of the compiler where it knew the statement to be wrong, or an instruction that is not there",
     "SIGABRT": "the run-time library gave up",
     "SIGKILL": "something else killed it; was there enough memory?",
 }
 
 
 def _told(code: int, said: str, seconds: float, deck: Path | None) -> Outcome:
-    cards = "" if deck else ": no deck was given, --deck FILE is its unit 5"
     runtime = re.search(r"Fortran runtime error[^\n]*|FIO-F-[^\n]*", said)
     place = re.search(r"At line (\d+) of file (\S+)(?: \(unit = (-?\d+))?|runtime error\((.*?):(\d+)\)", said)
+    unit = place[3] if place else None
+    if unit not in (None, "5"):
+        cards = f": if it is to read a file there, --unit {unit}=FILE gives it"
+    else:
+        cards = "" if deck else ": no deck was given, --deck FILE is its unit 5"
     where = ""
     if place:
         line, file = (place[1], place[2]) if place[1] else (place[5], place[4])

@@ -17,7 +17,7 @@ from ecgkern.legacy import _compare
 from ecgkern.legacy._build import BuildError, build
 from ecgkern.legacy._compilers import find
 from ecgkern.legacy._process import Outcome, execute
-from ecgkern.legacy._source import Finding, LegacyError, read
+from ecgkern.legacy._source import Finding, LegacyError, Source, read
 
 __all__ = ["OUTPUT_LIMIT", "Run", "run"]
 
@@ -178,6 +178,7 @@ def run(
             raise BuildError(f"{error}\n  the compiler's words: {folder / 'build.log'}", error.log) from None
         (folder / "build.log").write_text(built.log)
         findings = list(built.findings)
+        deck = deck_of(sources, deck, folder)
         cards = _deck(deck, folder, f66, findings) if deck else None
         listing = folder / "listing.txt"
         outcome, written = _execute(built.path, folder / "units", units or {}, cards, listing, time_limit, output_limit)
@@ -250,6 +251,16 @@ def _new_folder(out: str | Path | None, stem: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def deck_of(sources: Sequence[Source], deck: str | Path | None, folder: Path) -> str | Path | None:
+    """The deck, or the cards behind the program in its own file, written to the folder."""
+    inside = next((source.cards for source in sources if source.cards), None)
+    if deck is not None or inside is None:
+        return deck
+    path = folder / "deck-in-program.txt"
+    path.write_text(inside, encoding="latin-1")
+    return path
 
 
 def _deck(deck: str | Path, folder: Path, f66: bool, findings: list[Finding]) -> Path:

@@ -285,7 +285,8 @@ def _answer(module: ModuleType, header: dict[str, Any], arrays: list[NDArray[Any
         getattr(module, header["routine"])(*shaped)
         getattr(module, FLUSH)()
         for array, name in zip(arrays, header["names"], strict=True):
-            if (array.base[:_FENCE] != _UNTOUCHED).any() or (array.base[-_FENCE:] != _UNTOUCHED).any():
+            fenced: Any = array.base
+            if (fenced[:_FENCE] != _UNTOUCHED).any() or (fenced[-_FENCE:] != _UNTOUCHED).any():
                 raise IndexError(f"it wrote outside its argument {name}")
         return [array.reshape(-1) for array in shaped]
     block = getattr(module, header["common"])

@@ -69,6 +69,8 @@ class Source:
         What was seen while reading.
     sha256 : str
         Of the bytes of the file.
+    cards : str or None
+        The deck, where it stands behind the program in the same file.
     """
 
     path: Path
@@ -78,6 +80,7 @@ class Source:
     columns: int
     findings: tuple[Finding, ...]
     sha256: str
+    cards: str | None = None
 
     @property
     def name(self) -> str:
@@ -120,25 +123,31 @@ def read(path: str | Path, *, form: str | None = None, columns: str = "auto") ->
         raise LegacyError(f"program {path}: {error.strerror or error}") from error
     if not data.strip():
         raise LegacyError(f"program {path}: the file is empty")
-    if b"\0" in data:
+    if b"\0" in data or sum(byte < 32 and byte not in b"\t\n\f\r\x1a" for byte in data) > len(data) / 20:
         raise LegacyError(f"program {path}: not a text file; give the Fortran source, not the compiled program")
     text = data.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
-    findings = []
+    findings: list[Finding] = []
+    text, deck = _without_control_cards(text, findings) if _by_name(path) == "fixed" else (text, None)
     guessed = _form(path, text)
     if form is None and guessed != _by_name(path):
         findings.append(Finding(None, "note", f"named {path.suffix}, but written in {guessed} form"))
     form = form or guessed
-    source = Source(path, text, form, False, 132, tuple(findings), hashlib.sha256(data).hexdigest())
+    source = Source(path, text, form, False, 132, tuple(findings), hashlib.sha256(data).hexdigest(), deck)
     if form == "free":
         return source
-    numbered, spilled = cards(text.split("\n"))
+    numbered, named, spilled = cards(text.split("\n"))
     last = 132 if columns == "132" else 72
-    if numbered and last == 72:
-        findings.append(Finding(None, "note", f"columns 73-80 hold card numbers ({numbered} cards)"))
-    for number, tail in spilled if last == 72 else ():
-        about = f"{tail!r} stands past column 72, where fixed form ends, and is not read"
-        remedy = "; if the program was written for wide lines, say --columns 132" if not numbered else ""
-        findings.append(Finding(number, "fault", about + remedy))
+    wide = "; if the program was written for wide lines, say --columns 132" if not numbered else ""
+    if last == 72:
+        if numbered:
+            findings.append(Finding(None, "note", f"columns 73-80 hold card numbers ({numbered} cards)"))
+        if named:
+            lines = f"on {len(named)} lines, as on this" if len(named) > 1 else "here"
+            about = f"{lines}: {named[0][1]!r} behind column 72 is taken for the identification of a card{wide}"
+            findings.append(Finding(named[0][0], "warning", about))
+        for number, tail in spilled:
+            about = f"{tail!r} stands past column 72, where fixed form ends, and is not read{wide}"
+            findings.append(Finding(number, "fault", about))
     return replace(source, card_numbers=bool(numbered), columns=last, findings=tuple(findings))
 
 
@@ -155,24 +164,60 @@ def is_comment(line: str) -> bool:
     return line[:1] in set("cC*!dD#$%") or not line.strip() or (line.lstrip().startswith("!") and line.find("!") != 5)
 
 
+_CONTROL = re.compile(r"\$[A-Z]|//(?:\w|\*| +(?:EXEC|DD|JOB)\b|\s*$)|/\*(?:[A-Z]|\s*$)", re.IGNORECASE)
+_ENTRY = re.compile(r"\$(ENTRY|DATA)\b|//(GO\.)?(SYSIN|FT05F001)\b.*\bDD\b", re.IGNORECASE)
+
+
+def _without_control_cards(text: str, findings: list[Finding]) -> tuple[str, str | None]:
+    """The source with comments in place of the cards for the operating system, and the deck that follows $ENTRY."""
+    lines = text.split("\n")
+    started = False
+    for number, line in enumerate(lines):
+        if not _CONTROL.match(line):
+            started = started or not is_comment(line)
+            continue
+        findings.append(Finding(number + 1, "note", f"control card {line.split()[0]} left out"))
+        if started and _ENTRY.match(line):
+            deck = lines[number + 1 :]
+            end = next((n for n, card in enumerate(deck) if _CONTROL.match(card)), len(deck))
+            findings.append(
+                Finding(number + 2, "note", "the cards behind it are the deck, unless another one is given")
+            )
+            return "\n".join(lines[:number]) + "\n", "\n".join(deck[:end]).rstrip("\n") + "\n"
+        lines[number] = "C"
+    return "\n".join(lines), None
+
+
+_LITERAL = re.compile(r"'[^']*(?:'|$)|\"[^\"]*(?:\"|$)|(?<![a-z0-9_])(\d[\d ]*)h", re.IGNORECASE)
+# REAL*8 HOUR and DO 10 H=1,3 hold no Hollerith constant.
+_NO_COUNT = re.compile(r"\s*(?:(?:real|integer|logical|complex|character)\s*\*\s*\d+|do\s*\d+)", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """A statement, or a line of one, with a full stop for each character of its string and Hollerith constants."""
+    start = _NO_COUNT.match(text)
+    place = start.end() if start else 0
+    parts = [text[:place]]
+    while match := _LITERAL.search(text, place):
+        end = min(match.end() + int((match[1] or "0").replace(" ", "")), len(text))
+        parts += [text[place : match.start()], "." * (end - match.start())]
+        place = end
+    return "".join(parts) + text[place:]
+
+
 def without_comment(line: str) -> str:
-    """The line up to an exclamation mark outside quotes, behind which stands a comment (not in column 6)."""
-    quote = ""
-    for place, character in enumerate(line):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character == "!" and place != 5:
-            return line[:place]
-    return line
+    """The line up to an exclamation mark outside constants, behind which stands a comment (not in column 6)."""
+    place = masked(line[6:]).find("!")
+    return line if place < 0 else line[: 6 + place]
 
 
-def cards(lines: Iterable[str]) -> tuple[int, list[tuple[int, str]]]:
-    """How many lines hold a card number in columns 73-80, and the lines with other text there.
+def cards(lines: Iterable[str]) -> tuple[int, list[tuple[int, str]], list[tuple[int, str]]]:
+    """What stands behind column 72: card numbers, other identifications of cards, and text that is cut off.
 
-    Numbers are taken for card numbers only where they are the rule: on most statements, ending in the same column,
-    mostly in rising order.
+    Returns how many lines have a number, and the lines with the two others. Numbers are taken for card numbers only
+    where they are the rule: on most statements, ending in the same column, behind statements that end before column
+    72, mostly in rising order. Other words of up to eight letters and digits behind such statements are
+    identifications as well; what a statement runs into, or holds an operator, is cut off.
     """
     tails = []
     statements = 0
@@ -182,16 +227,23 @@ def cards(lines: Iterable[str]) -> tuple[int, list[tuple[int, str]]]:
         line = without_comment(expanded(line)).rstrip()
         statements += 1
         if len(line) > 72:
-            tails.append((number, line[72:], len(line)))
-    shaped = [tail for tail in tails if tail[2] <= 80 and re.fullmatch(r" *[A-Za-z0-9./$-]*? *\d+", tail[1])]
+            tails.append((number, line[72:], len(line), line[71] == " "))
+    shaped = [tail for tail in tails if tail[2] <= 81 and re.fullmatch(r" *[A-Za-z0-9./$-]*? *\d+", tail[1])]
     end = Counter(tail[2] for tail in shaped).most_common(1)[0][0] if shaped else 0
     numbers = [tail for tail in shaped if tail[2] == end]
     values = [int(re.findall(r"\d+$", tail[1])[0]) for tail in numbers]
     rising = sum(after > before for before, after in itertools.pairwise(values))
-    if len(numbers) < max(3, statements // 2) or rising < (len(values) - 1) * 2 / 3:
+    apart = sum(tail[3] for tail in numbers)
+    if len(numbers) < max(3, statements // 2) or apart < len(numbers) / 2 or rising < (len(values) - 1) * 2 / 3:
         numbers = []
     counted = {tail[0] for tail in numbers}
-    return len(numbers), [(number, tail.strip()) for number, tail, _ in tails if number not in counted]
+    named: list[tuple[int, str]] = []
+    spilled: list[tuple[int, str]] = []
+    for number, tail, length, blank in tails:
+        if number not in counted:
+            word = blank and length <= 81 and re.fullmatch(r" *[A-Za-z0-9]{1,8}(?: +[A-Za-z0-9/]{1,6})?", tail)
+            (named if word else spilled).append((number, tail.strip()))
+    return len(numbers), named, spilled
 
 
 def _by_name(path: Path) -> str:

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from ecgkern.legacy import _server
 from ecgkern.legacy._build import BuildError, _compile
 from ecgkern.legacy._compilers import Compiler, find, flags
-from ecgkern.legacy._dialect import modernised
+from ecgkern.legacy._dialect import modernised, procedures
 from ecgkern.legacy._process import _told
 from ecgkern.legacy._source import LegacyError, Source, expanded, is_comment, read
 
@@ -902,7 +902,8 @@ def _build(
     """Describe, compile, check and link; the routines, those refused with their reasons, and the COMMON blocks."""
     cc = _c_compiler()
     (folder / "scratch").mkdir()
-    texts = [modernised(source)[0] for source in sources]
+    own = frozenset[str]().union(*map(procedures, sources))
+    texts = [modernised(source, own=own)[0] for source in sources]
     described = [
         _described(source, text, folder, number)
         for number, (source, text) in enumerate(zip(sources, texts, strict=True))
