@@ -71,5 +71,5 @@ $(VENV)/.dev: $(SOURCES)
 	@touch $@
 
 $(FLANG)/.test: $(SOURCES)
-	@FC=flang-new-19 SKBUILD_BUILD_DIR=build/flang-extension tools/setup.sh $(FLANG) all,test
+	@FC=flang-new-19 SKBUILD_BUILD_DIR=build/flang-extension tools/setup.sh $(FLANG) numba,torch,ecg,plot,stats,test
 	@touch $@
