@@ -7,7 +7,7 @@ from pathlib import Path
 import geomag_oracle as oracle
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ecgkern.geomag import (
@@ -795,6 +795,8 @@ def test_a_time_is_its_decimal_year(backend):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-30_000, 30_000), min_size=8, max_size=8))
+@example([0.0, 5e-324, 5e-324, -4226.0, 0.0, 22346.0, 0.0, 0.0])
+@example([0.0, 5e-324, 5e-324, 0.0, 0.0, 1.0, 0.0, 0.0])
 def test_dip_poles_of_any_dipole_are_right_or_nan(model):
     if np.hypot(np.hypot(model[0], model[1]), model[2]) < 1000:
         model[0] += 20_000

@@ -25,6 +25,7 @@ from ecgkern.geomag._model import RULES, table
 Floats = NDArray[np.float64]
 
 _MU0_OVER_4PI = 1e-7  # T m / A
+_SMALLEST = np.finfo(float).tiny / np.finfo(float).eps  # of a number with all its digits in a quotient
 _NEWTON_STEPS = 12
 
 
@@ -140,7 +141,8 @@ def parameters(coefficients: Floats) -> tuple[Floats, Floats, Floats]:
     horizontal = np.hypot(g11, h11)
     b0 = np.hypot(horizontal, g10)
     with np.errstate(invalid="ignore"):
-        tilted = ~(horizontal == 0)
+        # Quotients of numbers near the smallest there are have no direction any more.
+        tilted = ~(horizontal < _SMALLEST)
         divisor = np.where(tilted, horizontal, 1.0)
         cos_lon, sin_lon = np.where(tilted, -g11 / divisor, 1.0), np.where(tilted, -h11 / divisor, 0.0)
     cos_col, sin_col = -g10 / b0, horizontal / b0
