@@ -84,7 +84,7 @@ C     All of COMMON stands here, so that no RETURN undefines any of it
       common /plas/ den(1001), q(1001), qold(1001), beta(1001),
      1              dif(1001), cchi(1001), den0
       common /band/ cl(1001), cd(1001), cu(1001)
-      common /work/ sub(1001), dia(1001), sup(1001), rhs(1001)
+      common /solv/ sub(1001), dia(1001), sup(1001), rhs(1001)
       common /rows/ row(11,501), nrow
       call cards
       call dipole
@@ -602,7 +602,7 @@ C-----------------------------------------------------------------------
       common /plas/ den(1001), q(1001), qold(1001), beta(1001),
      1              dif(1001), cchi(1001), den0
       common /band/ cl(1001), cd(1001), cu(1001)
-      common /work/ sub(1001), dia(1001), sup(1001), rhs(1001)
+      common /solv/ sub(1001), dia(1001), sup(1001), rhs(1001)
       do 10 i = 1, np
          qold(i) = q(i)
    10 continue
@@ -635,7 +635,7 @@ C
       implicit real*8 (a-h,o-z)
       common /plas/ den(1001), q(1001), qold(1001), beta(1001),
      1              dif(1001), cchi(1001), den0
-      common /work/ sub(1001), dia(1001), sup(1001), rhs(1001)
+      common /solv/ sub(1001), dia(1001), sup(1001), rhs(1001)
       do 10 i = 2, n
          f = sub(i)/dia(i-1)
          dia(i) = dia(i) - f*sup(i-1)

@@ -34,12 +34,10 @@ _STEPS = 30  # runs, each with one check less or one declaration changed
 _UNITS = 40  # subprograms that are looked at one by one
 _COMMON_BYTES = 2**22  # of a COMMON block that is filled; larger ones would be slow to compile
 _ZEROES = ("-finit-integer=0", "-finit-real=zero", "-finit-logical=false", "-finit-character=0")
-# Said once: what stands behind -ffpe-trap is added to what an earlier one said.
 _CHECKED = ("-fcheck=all", "-fno-diagnostics-show-caret")
 _POISON = ("-finit-integer=-1431655766", "-finit-real=snan", "-finit-logical=true", "-finit-character=63")
 # A word of these is a large integer; the first is a signalling NaN as REAL, two of the second one as DOUBLE PRECISION.
 _COMMON_POISON = (0x7FA0A0A0, 0x7FF4A0A0)
-_CHECKED = ("-fcheck=all", "-fno-diagnostics-show-caret")
 
 
 # --- results --------------------------------------------------------------------------------------
