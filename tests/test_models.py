@@ -330,7 +330,7 @@ def test_files_of_the_sine_model(tmp_path):
 
 
 def test_save_says_what_it_cannot_write(tmp_path):
-    with pytest.raises(TypeError, match=r"model must be one of LSTMVAE, SineVAE.*, got Linear"):
+    with pytest.raises(TypeError, match=r"model must be one of GAN, LSTMVAE, SineVAE.*, got Linear"):
         save(nn.Linear(1, 1), tmp_path / "a")
     with pytest.raises(TypeError, match="facts must be of what JSON can hold"):
         save(SineVAE(), tmp_path / "a", fs=torch.ones(1))
@@ -393,7 +393,7 @@ def test_load_says_what_is_wrong_with_a_file(tmp_path):
         return lambda description: description.update({name: value})
 
     for change, message in (
-        (put("class", "GPT"), "holds a GPT; this ecgkern knows LSTMVAE"),
+        (put("class", "GPT"), "holds a GPT; this ecgkern knows GAN, LSTMVAE"),
         (put("class", "LSTMVAE"), "does not fit this ecgkern's LSTMVAE"),
         (put("config", {"length": 0}), "does not fit this ecgkern's SineVAE: length must be from 1 to"),
         (put("config", {"length": 99}), "does not fit this ecgkern's SineVAE"),

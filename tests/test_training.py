@@ -194,8 +194,9 @@ def test_a_training_that_is_killed_and_resumed_ends_with_the_same_bits(tmp_path,
         {"precision": "bfloat16", "clip": 0},
         {"make": Noisy, "crop": 80, "passes": 2},
         {"make": Adversaries, "critic_steps": 2, "adam_betas": [0.5, 0.9]},
+        {"average": 0.9},
     ],
-    ids=["plateau", "mmd", "bfloat16", "crop", "gan"],
+    ids=["plateau", "mmd", "bfloat16", "crop", "gan", "average"],
 )
 def test_every_kind_of_training_resumes(tmp_path, options):
     whole_model, whole = begin(tmp_path / "whole", **options)
@@ -398,6 +399,8 @@ def test_training_and_validation_must_fit_together(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"average": 1.0}, "average must be less than 1, got 1"),
+        ({"average": -0.1}, "average must not be negative"),
         ({"epochs": 0}, "epochs must be from 1"),
         ({"learning_rate": -1.0}, "learning_rate must be finite and greater than 0"),
         ({"clip": -1.0}, "clip must not be negative"),
@@ -518,6 +521,29 @@ def test_the_gradient_is_clipped(tmp_path):
 
     assert moved(1e-8) == pytest.approx(0.5, abs=0.01)  # 1e-8 / (1e-8 + epsilon), where epsilon is 1e-8
     assert moved(0) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_what_is_validated_and_kept_is_the_running_mean_of_the_weights(tmp_path):
+    train, validation = level_signals(1.0), level_signals(2.0)
+    after = []
+
+    class Seen(Constant):
+        def losses(self, phase, batch, *, beta):
+            after.append(float(self.level.detach()))
+            return super().losses(phase, batch, beta=beta)
+
+    model = Seen()
+    result = fit(model, train, validation, out=tmp_path, epochs=1, passes=10, batch_size=16, average=0.8, device="cpu")
+    before_each_step, judged = after[:40], after[40]  # then come those of the validation
+    state = torch.load(tmp_path / "checkpoints" / "epoch-00001.pt", weights_only=True)
+    levels = [*before_each_step[1:], float(state["model"]["level"])]  # after each step
+    mean = levels[0]
+    for level in levels[1:]:
+        mean = 0.8 * mean + 0.2 * level
+    assert mean == pytest.approx(judged, rel=1e-5)
+    assert abs(mean - levels[-1]) > 1e-3 * abs(levels[-1])
+    assert float(model.level.detach()) == judged
+    assert result.curve[0]["score"] == pytest.approx(np.square(validation.x - judged).mean(), rel=1e-4)
 
 
 def test_fit_leaves_the_random_numbers_of_the_caller_alone(tmp_path):

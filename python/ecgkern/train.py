@@ -47,6 +47,9 @@ _DATA = {
 _DEFAULTS: dict[str, dict[str, Any]] = {
     # beta 1 spreads the phases over the whole prior, so that hardly a sample falls where no sine was.
     "sine-vae": {"epochs": 25, "learning_rate": 5e-3, "beta": 1.0, "beta_cycles": 0, "threads": 1, "at_most": 8192},
+    # Past gradients say little of where an adversary stands now; the penalty comes in few steps, with large gradients.
+    "gan": {"adam_betas": (0.0, 0.99), "average": 0.99, "clip": 0.0},
+    "vae-gan": {"adam_betas": (0.5, 0.99), "average": 0.99, "clip": 0.0},
 }
 _CHOICES = {
     "dataset": ("ptb-xl", "mit-bih"),
@@ -79,6 +82,8 @@ _HELP = {
     "clip": "largest norm of the gradient, 0 for any (default: 1)",
     "schedule": "of the learning rate (default: cosine)",
     "patience": "epochs without anything better after which training stops, 0 for never (default: 0)",
+    "average": "decay of the running mean of the weights that is validated and kept, 0 for none (default: 0; gan and "
+    "vae-gan: 0.99)",
     "beta": "weight of the KL divergence, at most (default: 2e-3; sine-vae: 1)",
     "beta_cycles": "how often it rises from 0; 0: constant (default: 4; sine-vae: 0)",
     "beta_ratio": "part of a cycle in which it rises (default: 0.5)",
@@ -141,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds |= dict.fromkeys(
         ("epochs", "passes", "batch_size", "crop", "patience", "beta_cycles", "critic_steps", "seed", "threads"), int
     )
-    kinds |= dict.fromkeys(("learning_rate", "weight_decay", "clip", "beta", "beta_ratio", "mmd"), float)
+    kinds |= dict.fromkeys(("learning_rate", "weight_decay", "clip", "average", "beta", "beta_ratio", "mmd"), float)
     for name, text in _HELP.items():
         flag = f"--{name.replace('_', '-')}"
         more: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}

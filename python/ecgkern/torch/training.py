@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ecgkern import _page, _validate
 from ecgkern.data import RecordWarning, find_r_peaks
@@ -92,6 +93,9 @@ class Options:
         Learning rate: to 0 as a cosine, halved whenever 5 epochs bring nothing better, or constant.
     patience : int
         Epochs without anything better after which training stops; 0 for never.
+    average : float
+        Decay of the running mean of the weights, which is then what is validated and kept, such as 0.99; 0 for none.
+        What a GAN generates changes from step to step, that of the mean does not.
     beta : float
         Weight of the KL divergence at most, as the model takes it.
     beta_cycles : int
@@ -128,6 +132,7 @@ class Options:
     clip: float = 1.0
     schedule: str = "cosine"
     patience: int = 0
+    average: float = 0.0
     beta: float = 2e-3
     beta_cycles: int = 4
     beta_ratio: float = 0.5
@@ -150,13 +155,15 @@ class Options:
             put(name, _validate.positive_integer(getattr(self, name) + 1, f"{name} + 1") - 1)
         for name in ("learning_rate", "beta_ratio"):
             put(name, _validate.positive(getattr(self, name), name))
-        for name in ("weight_decay", "clip", "beta", "mmd"):
+        for name in ("weight_decay", "clip", "average", "beta", "mmd"):
             put(name, _validate.real_number(getattr(self, name), name))
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         put("adam_betas", tuple(_validate.real_number(beta, "adam_betas") for beta in self.adam_betas))
         if len(self.adam_betas) != 2 or not all(0 <= beta < 1 for beta in self.adam_betas):
             raise ValueError(f"adam_betas must be two numbers from 0 to below 1, got {self.adam_betas}")
+        if self.average >= 1:
+            raise ValueError(f"average must be less than 1, got {self.average}")
         if self.beta_ratio > 1:
             raise ValueError(f"beta_ratio must be at most 1, got {self.beta_ratio}")
         _validate.choice(self.schedule, "schedule", ("cosine", "plateau", "constant"))
@@ -385,6 +392,10 @@ class _Loop:
             if options.schedule == "plateau"
             else {}
         )
+        self.averaged = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average)) if options.average else None
+        )
+        self.judged = model if self.averaged is None else self.averaged.module
         self.curve: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
 
@@ -416,7 +427,7 @@ class _Loop:
             line = self.epoch(epoch, lambda done: progress(done, total))
             self.curve.append(line)
             if self.best_epoch == epoch:
-                self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+                self.best = {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
             for plateau in self.plateaus.values():
                 plateau.step(line["score"])
             if self.workers.first:
@@ -454,6 +465,8 @@ class _Loop:
                 for name, value in self.step(phase, batch, share, beta, f"epoch {epoch}, step {step + 1}").items():
                     key = self.key(phase, name)
                     sums[key], counts[key] = sums.get(key, 0.0) + value, counts.get(key, 0) + 1
+            if self.averaged is not None:
+                self.averaged.update_parameters(self.model)
             progress(done + 1)
         validated, score = self.validate(epoch)
         return {
@@ -476,7 +489,7 @@ class _Loop:
         for parameter in self.phases[phase]:  # after the others, with which it may share some
             parameter.requires_grad_(True)
         self.model.zero_grad(set_to_none=True)
-        terms = self.losses(phase, batch, beta)
+        terms = self.losses(self.model, phase, batch, beta)
         (terms["loss"] * share).backward()
         values = torch.stack([term.detach().float() for term in terms.values()]) * share
         self.workers.add([values, *(p.grad for p in self.phases[phase] if p.grad is not None)])
@@ -497,25 +510,25 @@ class _Loop:
         self.optimisers[phase].step()
         return found
 
-    def losses(self, phase: str, batch: dict[str, Tensor], beta: float) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, phase: str, batch: dict[str, Tensor], beta: float) -> dict[str, Tensor]:
         bfloat16 = self.options.precision == "bfloat16"
         with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=bfloat16):
             try:
-                terms: dict[str, Tensor] = dict(self.model.losses(phase, batch, beta=beta))
+                terms: dict[str, Tensor] = dict(model.losses(phase, batch, beta=beta))
             except ValueError as error:
                 shape = tuple(batch["x"].shape)
-                raise TrainingError(f"{type(self.model).__name__}, given signals of shape {shape}: {error}") from error
+                raise TrainingError(f"{type(model).__name__}, given signals of shape {shape}: {error}") from error
             if self.options.mmd and phase == next(iter(self.phases)):
-                terms["mmd2"] = self.latent_mmd2(batch)
+                terms["mmd2"] = self.latent_mmd2(model, batch)
                 terms["loss"] = terms["loss"] + self.options.mmd * terms["mmd2"]
         return terms
 
-    def latent_mmd2(self, batch: dict[str, Tensor]) -> Tensor:
-        if not hasattr(self.model, "encode"):
-            raise TrainingError(f"mmd must be 0 for {type(self.model).__name__}, which has no encoder")
-        if getattr(self.model, "prior", None) is not None:
+    def latent_mmd2(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        if not hasattr(model, "encode"):
+            raise TrainingError(f"mmd must be 0 for {type(model).__name__}, which has no encoder")
+        if getattr(model, "prior", None) is not None:
             raise TrainingError("mmd must be 0 for a model that learns its prior: it compares with N(0, 1)")
-        mean, log_var = (value.float().flatten(1) for value in self.model.encode(batch["x"]))
+        mean, log_var = (value.float().flatten(1) for value in model.encode(batch["x"]))
         z = mean + torch.randn_like(mean) * (0.5 * log_var).exp()
         # Two draws from the prior in d dimensions are about sqrt(2 d) apart.
         distance = math.sqrt(2 * mean.shape[1])
@@ -524,8 +537,8 @@ class _Loop:
 
     def validate(self, epoch: int) -> tuple[dict[str, float], float]:
         """Return losses of the validation set, and the score by which epochs are compared: smaller is better."""
-        self.workers.same_everywhere(list(self.model.buffers()))
-        self.model.eval()
+        self.workers.same_everywhere(list(self.judged.buffers()))
+        self.judged.eval()
         self.seed(_VALIDATION, 0)  # the same noise in every epoch
         found: dict[str, float] = {}
         with torch.no_grad():
@@ -536,7 +549,7 @@ class _Loop:
                     if not share:  # fewer records than processes are left
                         continue
                     weight = share * len(rows) / len(self.validation)
-                    for name, value in self.losses(phase, batch, self.options.beta).items():
+                    for name, value in self.losses(self.judged, phase, batch, self.options.beta).items():
                         key = self.key(phase, name)
                         found[key] = found.get(key, 0.0) + weight * float(value)
             sums = torch.tensor([*found.values()], dtype=torch.float64)
@@ -554,7 +567,7 @@ class _Loop:
         real = torch.from_numpy(self.validation.x[rows])
         generator = torch.Generator(self.workers.device).manual_seed(self.options.seed)
         condition = self.validation.batch(rows, weighted=False, device=self.workers.device).get("condition")
-        drawn = self.model.sample(len(rows), condition=condition, generator=generator).float().cpu()
+        drawn = self.judged.sample(len(rows), condition=condition, generator=generator).float().cpu()
         sigma = median_bandwidth(real.flatten(1).numpy())
         scales = [sigma / 2, sigma, 2 * sigma]
         value = mmd2(drawn.flatten(1), real.flatten(1), kernel="rational_quadratic", bandwidth=scales)
@@ -620,6 +633,7 @@ class _Loop:
             "identity": json.dumps(identity),
             "curve": json.dumps(self.curve),
             "model": self.model.state_dict(),
+            "average": {} if self.averaged is None else self.averaged.state_dict(),
             "best": self.best,
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "plateaus": {name: plateau.state_dict() for name, plateau in self.plateaus.items()},
@@ -636,6 +650,8 @@ class _Loop:
         self.curve = json.loads(state["curve"])
         self.best = state["best"]
         self.model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["average"])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         for name, plateau in self.plateaus.items():

@@ -1,4 +1,4 @@
-"""Models of ECGs on the kernels: variational autoencoders, and their files.
+"""Models of ECGs on the kernels: variational autoencoders, adversarial networks, both together, and their files.
 
 Signals are float32 in mV, shape (n, length, leads). Every model has ``config``, with which ``type(model)(**config)``
 makes another of its kind, ``sample(n)``, and for training ``phases()`` and ``losses(phase, batch, beta=...)``. Files
@@ -13,12 +13,13 @@ from typing import Any
 from torch import nn
 
 from ecgkern._page import replacing
+from ecgkern.torch.models._gan import GAN, VAEGAN
 from ecgkern.torch.models._lstm_vae import LSTMVAE
 from ecgkern.torch.models._sine import Output, SineVAE
 
-__all__ = ["LSTMVAE", "Output", "SineVAE", "load", "save"]
+__all__ = ["GAN", "LSTMVAE", "VAEGAN", "Output", "SineVAE", "load", "save"]
 
-_CLASSES = {model.__name__: model for model in (LSTMVAE, SineVAE)}
+_CLASSES = {model.__name__: model for model in (GAN, LSTMVAE, SineVAE, VAEGAN)}
 _KEY = "ecgkern"  # of the metadata that a file of ours has
 _PICKLES = (b"PK\x03\x04", b"\x80")  # torch.save, and its form before PyTorch 1.6
 

@@ -309,17 +309,22 @@ class LSTMVAE(nn.Module):
         n = _validate.positive_integer(n, "n")
         weight = self.fc_mean.weight
         options: dict[str, Any] = {"generator": generator, "dtype": weight.dtype, "device": weight.device}
-        length, leads, latent = (self.config[name] for name in ("length", "n_leads", "latent"))
+        length, leads = self.config["length"], self.config["n_leads"]
         if self._seed_form:
             if condition is not None:
                 raise ValueError("condition must be None: this model has no classes")
-            z = torch.randn(n, latent, **options)
+            z = torch.randn(n, self.config["latent"], **options)
         else:
-            steps = length // self.config["patch"]
-            normal, uniform = torch.randn(n, steps, latent, **options), torch.rand(n, steps, 1, **options)
-            z = self.prior.draw(normal, uniform, condition)
+            z = self._draw(n, length // self.config["patch"], condition, generator)
         noise = torch.randn(n, length, leads, **options) if self.config["noise_scale"] else None
         return self.decode(z, noise=noise)
+
+    def _draw(self, n: int, steps: int, condition: Tensor | None, generator: torch.Generator | None = None) -> Tensor:
+        """Return z (n, steps, latent) from the learned prior."""
+        weight, latent = self.fc_mean.weight, self.config["latent"]
+        options: dict[str, Any] = {"generator": generator, "dtype": weight.dtype, "device": weight.device}
+        normal, uniform = torch.randn(n, steps, latent, **options), torch.rand(n, steps, 1, **options)
+        return self.prior.draw(normal, uniform, condition)
 
     def phases(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of the one phase of training."""
@@ -339,6 +344,10 @@ class LSTMVAE(nn.Module):
             Weight of the KL divergence, which is per sample and lead.
         """
         _validate.choice(phase, "phase", tuple(self.phases()))
+        return self._terms(batch, beta)
+
+    def _terms(self, batch: Mapping[str, Tensor], beta: float) -> dict[str, Tensor]:
+        """Return the loss of an autoencoder and its parts."""
         x = batch["x"]
         mean, log_var = self.encode(x)
         z = mean + torch.randn_like(mean) * (0.5 * log_var).exp()  # in evaluation too: the divergence needs it
@@ -457,19 +466,25 @@ class Prior(nn.Module):
 
     def _start(self, z: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor] | None:
         """Return the LSTM's first state, which knows the class."""
-        if self.classes is None:
-            if condition is not None:
-                raise ValueError("condition must be None: this model has no classes")
-            return None
-        if condition is None or condition.shape != z.shape[:1]:
-            raise ValueError(
-                f"condition must have the class of each of the {z.shape[0]} records, from 0 to {self.n_classes - 1}, "
-                f"got {None if condition is None else tuple(condition.shape)}"
-            )
-        if not torch.compiler.is_compiling() and not bool(((condition >= 0) & (condition < self.n_classes)).all()):
-            raise ValueError(
-                f"condition must be from 0 to {self.n_classes - 1}, got {int(condition.min())} to "
-                f"{int(condition.max())}"
-            )
-        hidden = self.classes(condition)[None]
-        return hidden, torch.zeros_like(hidden)
+        start = class_vectors(self.classes, condition, z.shape[0])
+        return None if start is None else (start[None], torch.zeros_like(start[None]))
+
+
+def class_vectors(classes: nn.Embedding | None, condition: Tensor | None, n: int) -> Tensor | None:
+    """Return the vector of each of n records' class, for a model that has classes."""
+    if classes is None:
+        if condition is not None:
+            raise ValueError("condition must be None: this model has no classes")
+        return None
+    if condition is None or condition.shape != (n,):
+        raise ValueError(
+            f"condition must have the class of each of the {n} records, from 0 to {classes.num_embeddings - 1}, "
+            f"got {None if condition is None else tuple(condition.shape)}"
+        )
+    inside = (condition >= 0) & (condition < classes.num_embeddings)
+    if not torch.compiler.is_compiling() and not bool(inside.all()):
+        raise ValueError(
+            f"condition must be from 0 to {classes.num_embeddings - 1}, got {int(condition.min())} to "
+            f"{int(condition.max())}"
+        )
+    return classes(condition)
