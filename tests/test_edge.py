@@ -32,6 +32,8 @@ MODELS = {
         {"length": 40, "hidden": 8, "latent": 4, "patch": 20, "n_leads": 2, "n_classes": 2},
         ("N", "V"),
     ),
+    "gan": (models.GAN, {"length": 50, "width": 4}, ()),
+    "gan by an lstm": (models.GAN, {"length": 40, "generator": "bilstm", "hidden": 8, "width": 4}, ()),
 }
 LEADS = ("I", "II")
 

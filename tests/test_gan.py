@@ -10,6 +10,7 @@ pytest.importorskip("safetensors")
 
 from torch.nn import functional  # noqa: E402
 
+from ecgkern.generate._sampler import Sampler, interpolate  # noqa: E402
 from ecgkern.torch.data import Signals  # noqa: E402
 from ecgkern.torch.models import GAN, LSTMVAE, VAEGAN, load, save  # noqa: E402
 from ecgkern.torch.models._gan import SCALE  # noqa: E402
@@ -230,6 +231,16 @@ def test_a_saved_model_comes_back(model, tmp_path):
     )
     assert type(again) is type(model)
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("generator", ["conv", "bilstm"])
+def test_records_lie_between_others(generator):
+    model = GAN(60, generator=generator, n_classes=2, **SMALL)
+    sampler = Sampler(model, {"fs": 100.0, "leads": ["II"], "classes": ["N", "V"]}, condition="V")
+    between = interpolate(sampler, 0, 1, steps=5)
+    np.testing.assert_allclose(between[0], sampler([0])[0], atol=1e-3)
+    steps = np.abs(np.diff(between, axis=0)).max(axis=(1, 2))
+    assert 0 < steps.min() <= steps.max() < 3 * steps.min()
 
 
 @pytest.mark.parametrize(

@@ -169,17 +169,13 @@ class GAN(nn.Module):
         return self._fakes(_validate.positive_integer(n, "n"), self.config["length"], condition, generator)
 
     def _fakes(self, n: int, length: int, condition: Tensor | None, generator: torch.Generator | None = None) -> Tensor:
-        """Return n records of a length, or stretches of such."""
+        """Return n records, of this length or more."""
         like = next(self.generator.parameters())
         options: dict[str, Any] = {"generator": generator, "dtype": like.dtype, "device": like.device}
         z, noise = torch.randn(n, self.config["latent"], **options), None
         if self.config["generator"] == "bilstm":
             noise = torch.randn(n, -(-length // self.config["patch"]), self.config["latent"], **options)
-        x = self.decode(z, noise=noise, condition=condition)
-        if x.shape[1] == length:
-            return x
-        start = int(torch.randint(x.shape[1] - length + 1, ()))
-        return x[:, start : start + length]
+        return self.decode(z, noise=noise, condition=condition)
 
     def phases(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of the two phases of training."""
@@ -208,6 +204,9 @@ class GAN(nn.Module):
                 f"{self.config['length']}, got {tuple(x.shape)}"
             )
         fakes = self._fakes(x.shape[0], x.shape[1], condition)
+        if fakes.shape[1] > x.shape[1]:  # then x are stretches of records, from anywhere
+            start = int(torch.randint(fakes.shape[1] - x.shape[1] + 1, ()))
+            fakes = fakes[:, start : start + x.shape[1]]
         if phase == "generator":
             return {"loss": self.discriminator.doubt(fakes, condition)}
         return self.discriminator.losses(x, fakes.detach(), condition)
