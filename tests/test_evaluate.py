@@ -10,8 +10,10 @@ import inspect
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ from ecgkern import evaluate as package  # noqa: E402
 from ecgkern import stats  # noqa: E402
 from ecgkern.cli import main  # noqa: E402
 from ecgkern.data import LEADS_12, to_12_leads  # noqa: E402
-from ecgkern.evaluate import _compare, _features, _input, _pictures, _report, evaluate  # noqa: E402
+from ecgkern.evaluate import _compare, _features, _input, _pictures, _report, _side_by_side, evaluate  # noqa: E402
 from ecgkern.waveform import PHYSIO, gaussian_waves  # noqa: E402
 
 FS, LENGTH, N = 100, 600, 16
@@ -233,6 +235,180 @@ def test_backends_agree(numbers_of):
     assert found["numba"]["settings"]["backend"] == "numba"
 
 
+# --- several sets side by side --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write arrays as .npy files of the names given; return their paths."""
+
+    def save(**arrays):
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        return [str(tmp_path / f"{name}.npy") for name in arrays]
+
+    return save
+
+
+@pytest.fixture
+def table_of(write, tmp_path, unseen):
+    """Evaluate several sets of arrays beside real ones; return the numbers of the report."""
+
+    def run(real, **sets):
+        paths = write(truth=real, **sets)
+        options = {"lead_order": ORDER, "fs": FS, "n_resamples": 99, "quiet": True, "out": tmp_path / "out"}
+        report = evaluate(paths[0], paths[1:], **options)
+        return json.loads((report.parent / "report.json").read_text())
+
+    return run
+
+
+def rows_of(numbers):
+    return {row["name"]: row for kind in ("distances", "records") for row in numbers[kind]}
+
+
+def test_the_best_of_several_sets_is_marked_in_every_row(table_of):
+    numbers = table_of(ecgs(1), good=ecgs(3), large=ecgs(2, size=1.5), fast=ecgs(4, bpm=110.0))
+    assert list(numbers["sets"]) == ["good", "large", "fast"]
+    rows = rows_of(numbers)
+    assert rows["PSD distance (dB)"]["best"] == ["good"]
+    assert rows["MMD², spectra"]["best"] == ["good"]
+    assert rows["MMD², spectra: p"]["best"] == []
+    assert rows["MMD², spectra: p"]["values"]["large"] == 0.01
+    assert rows["heart rate, median (beats/min)"]["values"]["fast"] == pytest.approx(110, abs=5)
+    assert rows["heart rate, median (beats/min)"]["real"] == pytest.approx(70, abs=5)
+    assert rows["heart rate, median (beats/min)"]["best"] != ["fast"]
+    heights = rows["peak to peak of lead II, median (mV)"]
+    assert heights["values"]["large"] / heights["real"] == pytest.approx(1.5, rel=0.05)
+    for name, entry in numbers["sets"]["good"]["distances"].items():
+        row = rows[_report.with_unit(name, entry["unit"])]
+        assert row["values"]["good"] == np.median(entry["real_half_to_synthetic"])
+        assert row["real"] == np.median(entry["real_half_to_real_half"])
+        least = min(row["values"].values())
+        assert row["best"] == [label for label, value in row["values"].items() if value == least]
+        for other in ("large", "fast"):
+            assert (
+                numbers["sets"][other]["distances"][name]["real_half_to_real_half"] == entry["real_half_to_real_half"]
+            )
+
+
+def test_a_column_is_the_same_whatever_stands_beside_it(table_of):
+    first = table_of(ecgs(1), good=ecgs(3), other=ecgs(4, bpm=110.0))
+    second = table_of(ecgs(1), good=ecgs(3), other=50 * ecgs(2))
+    for row, again in zip(first["distances"], second["distances"], strict=True):
+        assert row["values"]["good"] == again["values"]["good"]
+        assert row["real"] == again["real"]
+
+
+def test_distances_of_sets_of_any_size_are_of_equally_many_records(table_of, monkeypatch):
+    sizes = set()
+    taken = _features.Features.take
+    monkeypatch.setattr(_features.Features, "take", lambda side, rows: sizes.add(len(rows)) or taken(side, rows))
+    numbers = table_of(ecgs(1), good=ecgs(3), small=ecgs(2, 10))
+    assert sizes == {8}
+    assert numbers["halves"] == {"splits": 10, "records": 8, "compared_with": 8}
+    assert rows_of(numbers)["records"] == {
+        "name": "records", "values": {"good": 16, "small": 10}, "real": 16, "best": [],
+    }  # fmt: skip
+    few = table_of(ecgs(1), good=ecgs(3), few=ecgs(2, 5))
+    assert few["halves"]["compared_with"] == 5
+    assert all(
+        len(of_set["distances"]["PSD distance"]["real_half_to_synthetic"]) == 10 for of_set in few["sets"].values()
+    )
+
+
+def test_few_real_records_have_no_ceiling(table_of):
+    numbers = table_of(ecgs(1)[:3], good=ecgs(3), large=ecgs(2, size=1.5))
+    rows = rows_of(numbers)
+    assert rows["energy distance (mV)"]["real"] is None
+    for label in ("good", "large"):
+        value = numbers["sets"][label]["distances"]["energy distance"]["value"]
+        assert rows["energy distance (mV)"]["values"][label] == value
+    assert "no ceiling" in _side_by_side.terminal(numbers)
+
+
+def test_the_real_records_are_worked_on_once(table_of, monkeypatch):
+    calls = []
+
+    def counted(function):
+        return lambda *args: calls.append(function.__name__) or function(*args)
+
+    for module, name in ((_features, "rhythms"), (_compare, "halves")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    table_of(ecgs(1), good=ecgs(3), large=ecgs(2, size=1.5))
+    assert calls == ["rhythms"] * 3 + ["halves"] * _compare.N_SPLITS
+
+
+def test_one_set_in_a_list_is_one_set(files, tmp_path, unseen):
+    real, synthetic = files(ecgs(1), ecgs(3))
+    found = []
+    for given in (synthetic, [synthetic]):
+        report = evaluate(real, given, lead_order=ORDER, n_resamples=9, out=tmp_path / "out", quiet=True)
+        found.append(json.loads((report.parent / "report.json").read_text()))
+    assert found[0]["distances"] == found[1]["distances"]
+    assert found[0]["title"] == "16 synthetic ECGs beside 16 real ones"
+
+
+def test_sets_are_called_by_the_shortest_names_that_differ(tmp_path):
+    def names(*paths):
+        return [options.label for options in _input.synthetic_options([str(tmp_path / p) for p in paths], None, None)]
+
+    assert names("run/gan.npz", "vae.npy") == ["gan", "vae"]
+    assert names("run/both.npz:a", "both.npz:b", "vae.npz:x") == ["both:a", "both:b", "vae:x"]
+    assert names("one/data/x.npz", "two/data/x.npz") == ["one/data/x.npz", "two/data/x.npz"]
+    assert names("real.npz", "vae.npz:x") == ["real.npz", "vae.npz"]  # real is what REAL is called
+    (only,) = _input.synthetic_options(["gan.npz"], "NORM", None)
+    assert (only.name, only.label, only.filter) == ("SYNTHETIC", "synthetic", "NORM")
+
+
+def test_table_and_page_of_several_sets(write, tmp_path, capsys):
+    out = tmp_path / "out"
+    paths = write(truth=ecgs(1), good=ecgs(3), large=ecgs(2, size=1.5))
+    arguments = ["evaluate", *paths, "--lead-order", ORDER, "--n-resamples", "99", "--quiet", "--out", str(out)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "real: 16 records of truth.npy; good: 16 records of good.npy; large: 16 records of large.npy; 3 leads"
+    )
+    assert re.search(r"^8 v 8 records +good +large +real halves$", printed, re.MULTILINE)
+    assert re.search(r"^PSD distance \(dB\) +\S+\*  +\d\S+  +\S+$", printed, re.MULTILINE)
+    assert re.search(r"^large: The two samples can be told apart", printed, re.MULTILINE)
+    folders = {path.name for path in out.iterdir()}
+    assert folders == {"report.html", "report.json", "yardstick.png", "1-good", "2-large"}
+    html = (out / "report.html").read_text(encoding="utf-8")
+    pictures = [out / "yardstick.png"]
+    for folder in ("1-good", "2-large"):
+        assert {path.name for path in (out / folder).iterdir()} == PICTURES - {"yardstick.png"}
+        pictures += (out / folder).iterdir()
+    embedded = {base64.b64decode(found) for found in re.findall(r'src="data:image/png;base64,([^"]+)"', html)}
+    assert embedded == {path.read_bytes() for path in pictures}
+    assert html.count("<details><summary><strong>") == 2
+    assert not re.search(r"<script|<link|<iframe|@import|url\(", html)
+
+
+@pytest.mark.parametrize(
+    ("sets", "options", "message"),
+    [
+        (("good", "good"), [], "SYNTHETIC good.npy and SYNTHETIC good.npy are the same records"),
+        (("good", "truth"), [], "REAL and SYNTHETIC truth are the same records; to compare two halves"),
+        (("good", "other"), ["--split", "half"], "--split half takes one set of records"),
+        (("good", "other"), ["--synthetic-filter", "NORM"], "--synthetic-filter is for one SYNTHETIC, got 2"),
+        (("good", "other"), ["--patients-synthetic", "p.npy"], "--patients-synthetic is for one SYNTHETIC, got 2"),
+        (("good", "short"), [], "REAL has 600 samples per record and SYNTHETIC short has 599"),
+        (("good", "two"), [], "REAL has 3 leads and SYNTHETIC two has 2"),
+        (("good", "absent"), [], "SYNTHETIC absent: there is no file or folder"),
+    ],
+)  # fmt: skip
+def test_errors_name_the_set(write, tmp_path, capsys, sets, options, message):
+    write(truth=ecgs(1), good=ecgs(2), other=ecgs(3), short=ecgs(3)[..., 1:], two=ecgs(3)[:, 1:])
+    paths = [str(tmp_path / f"{name}.npy") for name in ("truth", *sets)]
+    assert main(["evaluate", *paths, "--quiet", "--out", str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 # --- what cannot be computed ----------------------------------------------------------------------------------------
 
 
@@ -260,13 +436,28 @@ def test_leads_without_names_have_no_rhythm(numbers_of):
     assert numbers["distances"]["heart rate, KS"]["reason"] == "no lead II to find R peaks in"
 
 
+def test_windows_around_beats_have_no_heart_rate(table_of, numbers_of, monkeypatch):
+    monkeypatch.setattr(_features, "rhythms", None)  # R peaks are not even looked for
+    windows = [ecgs(seed)[..., 100:180] for seed in (1, 2, 3)]
+    reason = "records of 0.8 s are too short for heart rates"
+    numbers = numbers_of(*windows[:2])
+    assert numbers["rhythm"] == {"pvalues": {}, "real": None, "synthetic": None}
+    assert numbers["distances"]["heart rate, KS"] | {"reason": reason} == numbers["distances"]["heart rate, KS"]
+    assert numbers["nearest_real_dtw_mv"]["lead"] == "II"
+    several = table_of(windows[0], one=windows[1], two=windows[2])
+    assert not [name for name in rows_of(several) if "heart rate" in name or "SDNN" in name or "RMSSD" in name]
+    assert rows_of(several)["peak to peak of lead II, median (mV)"]["real"] > 0
+    assert f"Not computed: heart rate, KS; SDNN, KS; RMSSD, KS ({reason})." in _side_by_side.terminal(several)
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def load(real, synthetic, **options):
     settings = {"split": None, "fs": None, "leads": None, "lead_order": None, "records": None, **options}
-    sides = (_input.Options("REAL", str(real)), _input.Options("SYNTHETIC", str(synthetic)))
-    return _input.load(*sides, rng=np.random.default_rng(0), advance=lambda *_: None, **settings)
+    sides = (_input.Options("REAL", "real", str(real)), _input.synthetic_options([str(synthetic)], None, None))
+    (pair,) = _input.load(*sides, rng=np.random.default_rng(0), advance=lambda *_: None, **settings)
+    return pair
 
 
 def test_leads_may_be_the_last_axis_and_one_lead_needs_none(files):
@@ -286,6 +477,64 @@ def test_one_array_of_several_in_npz(tmp_path):
     np.testing.assert_array_equal(pair.real.signals, pair.synthetic.signals)
     with pytest.raises(_input.EvaluateError, match=r"holds a, b; name one as .*both.npz:NAME"):
         load(tmp_path / "both.npz", tmp_path / "one.npz")
+
+
+@pytest.mark.parametrize("writer", ["Signals", "generate", "plain"])
+def test_files_say_which_leads_and_rate_they_have(tmp_path, writer):
+    two, path = ecgs(1)[:, 1:2].swapaxes(1, 2), tmp_path / "x.npz"
+    if writer == "plain":
+        np.savez(path, fs=250, x=two, leads=["ii"])
+    else:
+        data, generate = pytest.importorskip("ecgkern.torch.data"), pytest.importorskip("ecgkern.generate._files")
+        facts = {"fs": 250.0, "leads": ["II"], "classes": ["NORM"], "condition": None}
+        if writer == "generate":
+            with generate.WRITERS["npz"](path, facts, N, LENGTH) as records:
+                records(0, two)
+        else:
+            peaks = data.RPeaks(np.empty(0), np.zeros(N + 1, np.int64))
+            patients, labels, parts = np.arange(N).astype(str), np.zeros(N, np.int64), np.full(N, "")
+            data.Signals(two, peaks, patients, labels, 250.0, ("II",), ("NORM",), parts, "test").save(path)
+    pair = load(path, f"{path}:x")
+    assert (pair.fs, pair.leads, pair.notes) == (250, ("II",), [])
+    np.testing.assert_array_equal(pair.real.signals, ecgs(1)[:, 1:2])
+    if writer == "plain":
+        assert pair.real.patients is None
+    else:
+        assert np.unique(pair.real.patients).size == N
+
+
+def test_what_files_say_must_fit(tmp_path):
+    two = ecgs(1)[:, 1]
+
+    def saved(name, **arrays):
+        np.savez(tmp_path / f"{name}.npz", x=two, **arrays)
+        return tmp_path / f"{name}.npz"
+
+    slow, fast, silent = saved("slow", fs=100), saved("fast", fs=500.0), saved("silent")
+    with pytest.raises(_input.EvaluateError, match="REAL says 100 Hz and SYNTHETIC says 500 Hz"):
+        load(slow, fast)
+    with pytest.raises(_input.EvaluateError, match="--fs says 250 Hz and REAL says 100 Hz"):
+        load(slow, silent, fs=250)
+    assert load(silent, fast).fs == 500
+    with pytest.raises(_input.EvaluateError, match="REAL has II and SYNTHETIC has V5"):
+        load(saved("two", leads=["II"]), saved("five", leads=["V5"]))
+    for arrays, message in (
+        ({"fs": -1.0}, "fs must be one rate above 0 Hz, got -1"),
+        ({"fs": [100, 100]}, "fs must be one rate above 0 Hz"),
+        ({"leads": ["I", "II"]}, r"leads must name those of x, each once; got \('I', 'II'\) for shape \(16, 600\)"),
+        ({"patients": [1, 2]}, "patients must have one label for each of 16 records"),
+        ({"facts": "{"}, "is no .npy or .npz file of numbers"),
+        ({"facts": "[1]"}, "is no .npy or .npz file of numbers"),
+    ):
+        with pytest.raises(_input.EvaluateError, match=f"SYNTHETIC: .*wrong.npz.*{message}"):
+            load(silent, saved("wrong", **arrays))
+
+
+def test_the_leads_of_one_lead_beside_twelve_are_not_guessed(files):
+    limbs = ecgs(1)
+    twelve = to_12_leads(np.concatenate([limbs[:, :2], np.repeat(limbs[:, :1], 6, axis=1)], axis=1), axis=1)
+    with pytest.raises(_input.EvaluateError, match="does not say which leads it has"):
+        load(*files(twelve, limbs[:, 1]), leads="II")
 
 
 def test_the_leads_of_ptbxl_are_known_by_einthoven_s_law(files):
@@ -385,11 +634,11 @@ def test_halves_of_ptbxl_share_no_patient(ptbxl, tmp_path, unseen):
 
 def test_records_of_ptbxl_are_chosen_by_class_and_statement(ptbxl):
     def side(name, codes):
-        return _input.Options(name, ptbxl, codes)
+        return _input.Options(name, name.lower(), ptbxl, codes)
 
     def names(codes):
-        pair = _input.load(
-            side("REAL", codes), side("SYNTHETIC", "NORM,IMI"), split=None, fs=None, leads="II", lead_order=None,
+        (pair,) = _input.load(
+            side("REAL", codes), [side("SYNTHETIC", "NORM,IMI")], split=None, fs=None, leads="II", lead_order=None,
             records=None, rng=np.random.default_rng(0), advance=lambda *_: None,
         )  # fmt: skip
         return [int(name.removeprefix("ecg_id ")) for name in pair.real.names]
@@ -560,6 +809,34 @@ def test_options_of_the_command_are_those_of_the_function():
     }
 
 
+# --- the example ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beats", [False, True])
+def test_records_of_neurokit2_have_the_heart_rates_of_the_reference(tmp_path, monkeypatch, capsys, beats):
+    rr = np.array([50.0, 60.0])  # samples: 120 and 100 beats/min
+    peaks = [np.arange(0, LENGTH, step) for step in rr]
+    np.savez(
+        tmp_path / "reference.npz",
+        r_peaks=np.concatenate(peaks),
+        row_offsets=np.cumsum([0, *map(len, peaks)]),
+        facts=json.dumps({"fs": FS, "leads": ["II"]}),
+    )
+    arguments = ["--n", "4", "--reference", str(tmp_path / "reference.npz"), "--out", str(tmp_path / "nk.npz")]
+    script = Path(__file__).parents[1] / "examples" / "neurokit2_ecgs.py"
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments, *["--beats"] * beats])
+    runpy.run_path(str(script), run_name="__main__")
+    assert "lead II, heart rates 100 to 120 beats/min" in capsys.readouterr().out
+    pair = load(tmp_path / "nk.npz", f"{tmp_path}/nk.npz:x")
+    assert (pair.fs, pair.leads) == (FS, ("II",))
+    assert pair.real.signals.shape == (4, 1, 80 if beats else 1000)
+    if beats:
+        assert (np.abs(pair.real.signals[:, 0].argmax(axis=1) - 30) <= 1).all()
+    else:
+        rates = _features.rhythms(pair.real.signals[:, 0], FS, lambda *_: None)[:, 0]
+        assert ((rates > 95) & (rates < 125)).all()
+
+
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -613,6 +890,18 @@ def test_halves_of_real_recordings_are_not_told_apart(tmp_path, unseen):
     assert min(test["pvalue"] for test in numbers["tests"].values()) > 0.025
     assert numbers["limb_leads_mv"]["synthetic"]["III"]["high"] < 0.002
     assert 50 < numbers["rhythm"]["real"]["heart rate"]["median"] < 110
+
+
+@pytest.mark.realdata
+def test_real_records_are_nearer_than_generated_ones_side_by_side(tmp_path, unseen):
+    """SSSD-ECG, and the real records that it was to be like, beside other real ones."""
+    files = [real_data("sssd-ecg", f"samples_{kind}_22.npy") for kind in ("real", "synthetic")]
+    options = {"lead_order": SSSD_ORDER, "leads": "II", "records": 60, "n_resamples": 199, "quiet": True}
+    report = evaluate(real_data("ptb-xl"), files, out=tmp_path, **options)
+    rows = rows_of(json.loads((report.parent / "report.json").read_text()))
+    values = rows["MMD², spectra"]["values"]
+    assert values["samples_real_22"] < values["samples_synthetic_22"]
+    assert rows["SDNN, KS"]["best"] == ["samples_real_22"]
 
 
 @pytest.mark.realdata

@@ -1,7 +1,8 @@
 """``ecgkern evaluate``: how good synthetic ECGs are, beside real ones.
 
-Two sets of records are compared by the tests and distances of `ecgkern.stats`, by their spectra, heart rates, limb
-leads and amplitudes. What every number should be judged by is the same number between two halves of the real records.
+Sets of records are compared with real ones by the tests and distances of `ecgkern.stats`, by their spectra, heart
+rates, limb leads and amplitudes; several of them side by side. What every number should be judged by is the same number
+between two halves of the real records.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ecgkern import _dispatch, _page
@@ -42,10 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "real",
         metavar="REAL",
-        help="the real records: a .npy or .npz file (FILE.npz:NAME if it holds several arrays) of shape (n, leads, "
-        "samples) or (n, samples) in mV; or a folder of PTB-XL or its parent",
+        help="the real records: a .npy or .npz file (FILE.npz:NAME if it holds several arrays and none is called x) of "
+        "shape (n, leads, samples) or (n, samples) in mV; or a folder of PTB-XL or its parent",
     )
-    add("synthetic", metavar="SYNTHETIC", help="the synthetic records: the same")
+    add(
+        "synthetic",
+        metavar="SYNTHETIC",
+        nargs="+",
+        help="the synthetic records: the same; several sets are put side by side",
+    )
     add("--split", choices=("half",), help="give REAL twice, to compare two random halves of it, patient by patient")
     for side in ("real", "synthetic"):
         add(
@@ -65,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fs",
         metavar="HZ",
         type=float,
-        help="sampling rate (default: that of PTB-XL, which has 100 and 500; else 100)",
+        help="sampling rate (default: what the files say, or that of PTB-XL, which has 100 and 500; else 100)",
     )
     add(
         "--lead-order",
         metavar="NAMES",
-        help="the leads of the files in their order, such as I,II,V1 (default: those of "
+        help="the leads of the files that do not say theirs, in their order, such as I,II,V1 (default: those of "
         "PTB-XL where there are twelve that fit)",
     )
     add("--leads", metavar="NAMES", help="compare these leads only")
@@ -116,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 def evaluate(
     real: str | os.PathLike[str],
-    synthetic: str | os.PathLike[str] | None = None,
+    synthetic: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     *,
     split: str | None = None,
     real_filter: str | None = None,
@@ -138,10 +145,14 @@ def evaluate(
 
     Parameters
     ----------
-    real, synthetic : path
-        The records: a .npy or .npz file (``file.npz:name`` if it holds several arrays), or a folder of PTB-XL or its
-        parent. Arrays have shape (n, leads, samples) or (n, samples) and mV; of the two last axes the shorter one is
-        the leads.
+    real : path
+        The real records: a .npy or .npz file, or a folder of PTB-XL or its parent. Arrays have shape (n, leads,
+        samples) or (n, samples) and mV; of the two last axes the shorter one is the leads. ``file.npz:name`` is one of
+        several arrays, by default the one called x. Beside x the file may hold its fs, leads and patients, or these in
+        a JSON text called facts, as the files of `ecgkern.generate` and of `ecgkern.torch.data.Signals` do.
+    synthetic : path or sequence of path
+        The synthetic records: the same. Several sets are put side by side in one table: distances of equally many
+        records of each, with real records from real ones as the ceiling, and the best of each row marked.
     split : {"half"}, optional
         Instead of `synthetic`, compare two random halves of the real records.
     real_filter, synthetic_filter : str, optional
@@ -150,10 +161,10 @@ def evaluate(
         Labels of the patients, one a record: .npy, or .csv with the column patient_id or with one column. For PTB-XL
         they are known. Whole patients are then permuted and halved.
     fs : float, optional
-        Sampling rate in Hz: by default that of PTB-XL (which has 100 and 500), else 100.
+        Sampling rate in Hz: by default what the files say, or that of PTB-XL (which has 100 and 500), else 100.
     lead_order : str, optional
-        Names of the leads of the files, in their order, separated by commas. By default those of PTB-XL, for twelve
-        leads that obey Einthoven's law in that order.
+        Names of the leads of the files that do not say theirs, in their order, separated by commas. By default those of
+        PTB-XL, for twelve leads that obey Einthoven's law in that order.
     leads : str, optional
         The leads to compare, by default all.
     records : int, optional
@@ -174,7 +185,8 @@ def evaluate(
     Returns
     -------
     Path
-        The report, ``report.html``. Beside it lie ``report.json`` and the pictures.
+        The report, ``report.html``. Beside it lie ``report.json`` and the pictures, those of several sets in a folder
+        for each.
 
     Raises
     ------
@@ -196,22 +208,21 @@ def evaluate(
     if not os.fspath(out):
         raise FileNotFoundError("the output folder is an empty path; name one with --out")
     folder = Path(out).expanduser()
+    sets = [] if synthetic is None else [synthetic] if isinstance(synthetic, (str, os.PathLike)) else list(synthetic)
     with Progress(_STEPS, quiet, f"evaluate needs tqdm: {_INSTALL}") as progress:
         with progress.step("loading libraries"):
-            folders = [side for side in (real, synthetic) if side and Path(side).expanduser().is_dir()]
+            folders = [side for side in (real, *sets) if side and Path(side).expanduser().is_dir()]
             _import_libraries(_LIBRARIES + (_PTBXL_LIBRARIES if folders else ()))
         import numpy as np
 
-        from ecgkern.evaluate import _compare, _features, _input, _pictures, _report
+        from ecgkern.evaluate import _compare, _features, _input, _pictures, _report, _side_by_side
 
         _check(n_resamples, seed, backend)
         rng = np.random.default_rng(seed)
         with progress.step("reading records") as advance:
-            pair = _input.load(
-                _input.Options("REAL", os.fspath(real), real_filter, patients_real),
-                None
-                if synthetic is None
-                else _input.Options("SYNTHETIC", os.fspath(synthetic), synthetic_filter, patients_synthetic),
+            pairs = _input.load(
+                _input.Options("REAL", "real", os.fspath(real), real_filter, patients_real),
+                _input.synthetic_options([os.fspath(path) for path in sets], synthetic_filter, patients_synthetic),
                 split=split,
                 fs=fs,
                 leads=leads,
@@ -221,24 +232,28 @@ def evaluate(
                 advance=advance,
             )
         _page.make_writable(folder)  # so that a wrong folder ends the run now, not after the work
-        progress.say(pair.headline, error=as_json)
+        progress.say(_input.headline(pairs), error=as_json)
         with progress.step("finding R peaks") as advance:
-            n_real, total = len(pair.real), len(pair.real) + len(pair.synthetic)
-            first = _features.measure(pair.real, pair, lambda done, _: advance(done, total))
-            second = _features.measure(pair.synthetic, pair, lambda done, _: advance(n_real + done, total))
+            sides = [pairs[0].real, *(pair.synthetic for pair in pairs)]
+            first, *others = (
+                _features.measure(side, pairs[0], _input.share(advance, k, len(sides))) for k, side in enumerate(sides)
+            )
         with progress.step("comparing") as advance:
-            comparison = _compare.compare(
-                pair, first, second, n_resamples=n_resamples, rng=rng, backend=backend, advance=advance
+            comparisons = _compare.compare(
+                pairs, first, others, n_resamples=n_resamples, rng=rng, backend=backend, advance=advance
             )
         with progress.step("drawing") as advance:
-            pictures = _pictures.draw_all(comparison, advance)
+            pictures = _pictures.draw_all(comparisons, advance)
         settings = {"seed": seed, "n_resamples": n_resamples, "backend": backend or _default_backend()}
-        numbers = _report.summarise(comparison, settings, progress.seconds)
-        report = _page.write_report(folder, pictures, numbers, _report.page(numbers, pictures))
+        form = _report if len(pairs) == 1 else _side_by_side
+        numbers = form.summarise(comparisons, settings, progress.seconds)
+        for name in pictures:
+            (folder / name).parent.mkdir(exist_ok=True)
+        report = _page.write_report(folder, pictures, numbers, form.page(numbers, pictures))
     if as_json:
         print(json.dumps(numbers, indent=1, allow_nan=False))
     else:
-        print(f"\n{_report.terminal(numbers)}")
+        print(f"\n{form.terminal(numbers)}")
         print(f"Report: {report.resolve()} ({time.perf_counter() - start:.0f} s)")
     return report
 

@@ -3,11 +3,12 @@
 A distance between samples has no scale of its own, and most grow as the samples get smaller. So the real records are
 halved at random (whole patients, where these are known), again and again, and each time one half is compared with the
 other and with as many synthetic records. Synthetic records as good as real ones are farther off every second time.
+Several synthetic sets see the same halves.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,58 +108,71 @@ class Comparison:
 
 
 def compare(
-    pair: Pair,
+    pairs: Sequence[Pair],
     real: Features,
-    synthetic: Features,
+    sets: Sequence[Features],
     *,
     n_resamples: int,
     rng: np.random.Generator,
     backend: str | None,
     advance: Advance,
-) -> Comparison:
-    """Take every measure; `advance` hears of each test, split and warp."""
-    notes = list(pair.notes)
-    total = N_SPLITS + 4
-    real, synthetic = standardised(real, synthetic)
+) -> list[Comparison]:
+    """Take every measure of every set beside the real records; `advance` hears of each test, split and warp."""
+    notes = list(pairs[0].notes)
+    total = N_SPLITS + 4 * len(sets)
+    steps = iter(range(1, total + 1))
+
+    def done() -> None:
+        advance(next(steps), total)
+
+    # What one of several sets is like must not change the scale that another is measured by.
+    alone = len(sets) == 1
+    real, *sets = standardised([real, *sets], [real, *sets] if alone else [real])
+    tests = []
+    for pair, synthetic in zip(pairs, sets, strict=True):
+        with _noted(notes, "" if alone else f"{pair.synthetic.label}: "):
+            tests.append(_tests(real, synthetic, n_resamples, rng, backend, done))
+    comparisons = []
     with _noted(notes):
-        tests = []
-        for name, of in (("signals", _signals), ("spectra", _bands)):
-            tests.append(_permutation_test(name, of, real, synthetic, n_resamples, rng, backend))
-            advance(len(tests), total)
-        metrics = _metrics(pair, tests[0].bandwidth, tests[1].bandwidth, backend)
-        measured, sizes = _with_yardstick(metrics, real, synthetic, rng, lambda done: advance(2 + done, total))
-        ks = stats.ks_2samp(real.signals, synthetic.signals, axis=0, backend=backend)
-        rhythm_pvalues = {}
-        if pair.rhythm_lead is not None:
-            rhythm_pvalues = {name: _rhythm_pvalue(k, real, synthetic, backend) for k, name in enumerate(RHYTHM)}
-        advance(total - 1, total)
-        nearest = _nearest(pair, real, synthetic, backend)
-        at_real, at_synthetic = (
-            stats.mmd_witness(side.bands, real.bands, synthetic.bands, bandwidth=tests[1].bandwidth, backend=backend)
-            for side in (real, synthetic)
+        of_signals, of_bands = (
+            test.bandwidth if alone else float(stats.median_bandwidth(of(real), backend=backend))
+            for test, of in zip(tests[0], (_signals, _bands), strict=True)
         )
-    return Comparison(
-        pair, real, synthetic, tests, measured, ks, rhythm_pvalues, nearest, at_real, at_synthetic, sizes, notes
-    )
+        metrics = _metrics(pairs[0], of_signals, of_bands, backend)
+        measured, sizes = _with_yardstick(metrics, real, sets, rng, done)
+        nearest = _nearest(pairs[0], real, sets, backend, done)
+        for k, (pair, synthetic) in enumerate(zip(pairs, sets, strict=True)):
+            ks = stats.ks_2samp(real.signals, synthetic.signals, axis=0, backend=backend)
+            rhythm_pvalues = {}
+            if real.rhythm is not None:
+                rhythm_pvalues = {name: _rhythm_pvalue(c, real, synthetic, backend) for c, name in enumerate(RHYTHM)}
+            at_real, at_synthetic = (
+                stats.mmd_witness(side.bands, real.bands, synthetic.bands, bandwidth=of_bands, backend=backend)
+                for side in (real, synthetic)
+            )
+            found = (tests[k], measured[k], ks, rhythm_pvalues, nearest[k], at_real, at_synthetic, sizes, notes)
+            comparisons.append(Comparison(pair, real, synthetic, *found))
+            done()
+    return comparisons
 
 
 @contextmanager
-def _noted(notes: list[str]) -> Iterator[None]:
+def _noted(notes: list[str], whose: str = "") -> Iterator[None]:
     """Add what the functions warn of to the notes of the report."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
         yield
     said = [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
-    notes.extend(dict.fromkeys(f"{line[0].upper()}{line[1:]}." for line in said))
+    lines = dict.fromkeys(f"{whose}{line[0].upper()}{line[1:]}." for line in said)
+    notes.extend(line for line in lines if line not in notes)
 
 
-def standardised(real: Features, synthetic: Features) -> tuple[Features, Features]:
-    """Both sides with band powers in standard deviations of both together, which no permutation changes."""
-    pooled = np.concatenate([real.bands, synthetic.bands])
+def standardised(sides: Sequence[Features], by: Sequence[Features]) -> list[Features]:
+    """The sides with band powers in standard deviations of all of `by` together."""
+    pooled = np.concatenate([side.bands for side in by])
     mean, deviation = pooled.mean(axis=0), pooled.std(axis=0)
     deviation[deviation == 0] = 1.0
-    first, second = (replace(side, bands=(side.bands - mean) / deviation) for side in (real, synthetic))
-    return first, second
+    return [replace(side, bands=(side.bands - mean) / deviation) for side in sides]
 
 
 def _signals(side: Features) -> Any:
@@ -170,6 +184,23 @@ def _bands(side: Features) -> Any:
 
 
 # --- tests --------------------------------------------------------------------------------------------------------
+
+
+def _tests(
+    real: Features,
+    synthetic: Features,
+    n_resamples: int,
+    rng: np.random.Generator,
+    backend: str | None,
+    done: Callable[[], None],
+) -> list[PermutationTest]:
+    """The tests on signals and spectra, in scales that no permutation changes: those of both samples together."""
+    real, synthetic = standardised([real, synthetic], [real, synthetic])
+    tests = []
+    for name, of in (("signals", _signals), ("spectra", _bands)):
+        tests.append(_permutation_test(name, of, real, synthetic, n_resamples, rng, backend))
+        done()
+    return tests
 
 
 def _permutation_test(
@@ -232,6 +263,11 @@ def _metrics(pair: Pair, signal_bandwidth: float, band_bandwidth: float, backend
         by_lead = [stats.psd_distance(x.signals[:, k], y.signals[:, k], fs=pair.fs) for k in range(len(pair.leads))]
         return float(np.mean(by_lead))
 
+    def ks_of_rhythm(column: int, x: Features, y: Features) -> float:
+        if pair.without_rhythm:
+            raise ValueError(pair.without_rhythm)
+        return _ks_of_rhythm(column, x, y, backend)[0]
+
     length = f"{len(pair.leads)} x {pair.length} values of a record"
     metrics = [
         Metric("MMD², signals", "", f"Gaussian kernel on the {length}", partial(mmd2, _signals, signal_bandwidth)),
@@ -268,9 +304,7 @@ def _metrics(pair: Pair, signal_bandwidth: float, band_bandwidth: float, backend
     ]
     for column, name in enumerate(RHYTHM):
         about = f"largest difference of the distribution functions of {name}"
-        metrics.append(
-            Metric(f"{name}, KS", "", about, lambda x, y, k=column: _ks_of_rhythm(k, x, y, backend)[0])  # type: ignore[misc]
-        )
+        metrics.append(Metric(f"{name}, KS", "", about, partial(ks_of_rhythm, column)))
     return metrics
 
 
@@ -283,9 +317,8 @@ def share_rejected(pvalue: Floats, adjusted: bool) -> float:
 
 
 def _ks_of_rhythm(column: int, x: Features, y: Features, backend: str | None) -> tuple[float, float]:
-    if x.rhythm is None or y.rhythm is None:
-        raise ValueError("no lead II to find R peaks in")
-    values = [side[:, column][np.isfinite(side[:, column])] for side in (x.rhythm, y.rhythm)]
+    values = [np.asarray(side.rhythm)[:, column] for side in (x, y)]
+    values = [v[np.isfinite(v)] for v in values]
     if min(map(len, values)) < 2:
         raise ValueError("fewer than 2 records have 3 R peaks")
     result = stats.ks_2samp(*values, backend=backend)
@@ -302,26 +335,32 @@ def _rhythm_pvalue(column: int, x: Features, y: Features, backend: str | None) -
 def _with_yardstick(
     metrics: list[Metric],
     real: Features,
-    synthetic: Features,
+    sets: Sequence[Features],
     rng: np.random.Generator,
-    advance: Callable[[int], None],
-) -> tuple[list[Measured], tuple[int, int]]:
-    """Every metric of all records, and of `N_SPLITS` halves."""
-    whole = [_safely(metric, real, synthetic) for metric in metrics]
-    divisions = [_division(real, synthetic, rng) for _ in range(N_SPLITS)]
+    done: Callable[[], None],
+) -> tuple[list[list[Measured]], tuple[int, int]]:
+    """Every metric of all records of each set, and of `N_SPLITS` halves."""
+    whole = [[_safely(metric, real, synthetic) for metric in metrics] for synthetic in sets]
+    divisions = [_division(real, sets, rng) for _ in range(N_SPLITS)]
     n_first, n_second = divisions[0][0].size, divisions[0][1].size
     if min(min(map(len, division)) for division in divisions) < 2:
-        return [Measured(m, value, reason=reason) for m, (value, reason) in zip(metrics, whole, strict=True)], (0, 0)
-    to_synthetic, to_real = np.empty((2, len(metrics), N_SPLITS))
-    for split, (first, second, drawn) in enumerate(divisions):
+        return [
+            [Measured(m, value, reason=reason) for m, (value, reason) in zip(metrics, of_set, strict=True)]
+            for of_set in whole
+        ], (0, 0)
+    to_others = np.empty((1 + len(sets), len(metrics), N_SPLITS))  # the other half, and each set
+    for split, (first, second, *drawn) in enumerate(divisions):
         half = real.take(first)
+        others = [real.take(second), *(side.take(rows) for side, rows in zip(sets, drawn, strict=True))]
         for row, metric in enumerate(metrics):
-            to_synthetic[row, split] = _safely(metric, half, synthetic.take(drawn))[0]
-            to_real[row, split] = _safely(metric, half, real.take(second))[0]
-        advance(split + 1)
+            to_others[:, row, split] = [_safely(metric, half, other)[0] for other in others]
+        done()
     return [
-        Measured(metric, value, to_synthetic[row], to_real[row], reason)
-        for row, (metric, (value, reason)) in enumerate(zip(metrics, whole, strict=True))
+        [
+            Measured(metric, value, to_synthetic[row], to_others[0, row], reason)
+            for row, (metric, (value, reason)) in enumerate(zip(metrics, of_set, strict=True))
+        ]
+        for of_set, to_synthetic in zip(whole, to_others[1:], strict=True)
     ], (n_first, n_second)
 
 
@@ -333,12 +372,13 @@ def _safely(metric: Metric, x: Features, y: Features) -> tuple[float, str]:
         return math.nan, str(error)
 
 
-def _division(real: Features, synthetic: Features, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    """Rows of two halves of the real records, and as many synthetic ones as the second has."""
+def _division(real: Features, sets: Sequence[Features], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Rows of two halves of the real records, and of each set as many as the second has."""
     first, second = halves(real.patients, len(real), rng)
-    size = min(second.size, len(synthetic))
+    size = min(second.size, *map(len, sets))
     others = None if real.patients is None else real.patients[second]
-    return first, second[_draw(others, second.size, size, rng)], _draw(synthetic.patients, len(synthetic), size, rng)
+    second = second[_draw(others, second.size, size, rng)]
+    return [first, second, *(_draw(synthetic.patients, len(synthetic), size, rng) for synthetic in sets)]
 
 
 def _draw(patients: Any, n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -348,8 +388,10 @@ def _draw(patients: Any, n: int, size: int, rng: np.random.Generator) -> NDArray
     return np.sort(np.argsort(place, kind="stable")[:size])
 
 
-def _nearest(pair: Pair, real: Features, synthetic: Features, backend: str | None) -> Nearest:
-    """How far each record is from the nearest real one, by DTW of one lead."""
+def _nearest(
+    pair: Pair, real: Features, sets: Sequence[Features], backend: str | None, done: Callable[[], None]
+) -> list[Nearest]:
+    """How far each record of each set is from the nearest real one, by DTW of one lead."""
     lead = pair.rhythm_lead or 0
     step = max(1, int(pair.fs // DTW_FS))
     n_steps = max(1, min(pair.length, round(DTW_SECONDS * pair.fs)) // step)
@@ -360,12 +402,18 @@ def _nearest(pair: Pair, real: Features, synthetic: Features, backend: str | Non
         signals = side.signals[rows, lead, : n_steps * step].astype(np.float64)
         return np.asarray(signals.reshape(len(rows), n_steps, step).mean(axis=2))
 
-    rows_real, rows_synthetic = (spread(range(len(side)), DTW_RECORDS) for side in (real, synthetic))
-    x, y = coarse(real, rows_real), coarse(synthetic, rows_synthetic)
     window = round(DTW_WINDOW * fs) + 1
     warp = partial(stats.cdist_dtw, window=window, backend=backend)
+    scale = math.sqrt(n_steps)
+    rows_real = spread(range(len(real)), DTW_RECORDS)
+    x = coarse(real, rows_real)
     units = np.asarray(rows_real) if real.patients is None else np.asarray(real.patients)[rows_real]
     own = np.where(units[:, None] == units, np.inf, warp(x, x)).min(axis=1)
-    scale = math.sqrt(n_steps)
     own = np.where(np.isfinite(own), own, np.nan)
-    return Nearest(warp(y, x).min(axis=1) / scale, own / scale, rows_synthetic, fs, n_steps / fs, pair.leads[lead])
+    found = []
+    for synthetic in sets:
+        rows = spread(range(len(synthetic)), DTW_RECORDS)
+        nearest = warp(coarse(synthetic, rows), x).min(axis=1)
+        found.append(Nearest(nearest / scale, own / scale, rows, fs, n_steps / fs, pair.leads[lead]))
+        done()
+    return found

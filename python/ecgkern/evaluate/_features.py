@@ -31,7 +31,7 @@ class Features:
     signals: Signals  # (n, leads, samples)
     spectra: Floats  # (n, leads, frequencies), power density in mV²/Hz
     bands: Floats  # (n, leads x bands), log10 of the power in mV²
-    rhythm: Floats | None  # (n, 3), as RHYTHM; NaN where there are too few R peaks
+    rhythm: Floats | None  # (n, 3), as RHYTHM; NaN where there are too few R peaks, None if Pair.without_rhythm
     patients: NDArray[Any] | None
 
     def __len__(self) -> int:
@@ -57,7 +57,7 @@ def measure(side: Side, pair: Pair, advance: Advance) -> Features:
     """Measure each record of a side."""
     frequencies, spectra = spectra_of(side.signals, pair.fs)
     rhythm = None
-    if pair.rhythm_lead is not None:
+    if pair.rhythm_lead is not None and not pair.without_rhythm:
         rhythm = rhythms(side.signals[:, pair.rhythm_lead], pair.fs, advance)
     return Features(side.signals, spectra, band_powers(frequencies, spectra), rhythm, side.patients)
 

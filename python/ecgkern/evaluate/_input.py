@@ -1,10 +1,12 @@
-"""The two sides of the comparison: ECGs from a NumPy file or from PTB-XL, brought to the same leads in the same order.
+"""The sides of the comparison: ECGs from a NumPy file or from PTB-XL, brought to the same leads in the same order.
 
-A NumPy file says neither what its leads are called nor how fast it was sampled. Of the two last axes the shorter one
+The array x of an .npz file may stand beside its fs, leads and patients, as `ecgkern generate` and `Signals.save` write
+them. Any other says neither what its leads are called nor how fast it was sampled. Of the two last axes the shorter one
 is the leads; twelve leads without names are taken for those of PTB-XL, where they obey II = I + III in that order.
 """
 
 import csv
+import json
 import os
 import pickle
 import warnings
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ Labels = NDArray[Any]
 DEFAULT_RECORDS = 2000  # of each side; the time of the tests grows with the square
 DEFAULT_FS = 100.0  # Hz
 MOST_LEADS = 64
+SHORTEST_RHYTHM = 2.0  # s; NeuroKit2 finds no peak in the first 0.3 s, and a heart rate needs three
 # Of the size of lead II: II - I - III is below 1 % in PTB-XL, and above 50 % where the leads are in another order.
 _EINTHOVEN_TOLERANCE = 0.1
 
@@ -42,9 +45,18 @@ class Options:
     """What the command line says of one side."""
 
     name: str  # REAL or SYNTHETIC, for errors
+    label: str
     path: str
     filter: str | None = None
     patients: str | None = None
+
+
+class Known(NamedTuple):
+    """What an .npz file says of its array x."""
+
+    fs: float | None = None
+    leads: tuple[str, ...] | None = None
+    patients: Labels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +87,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Both sides, with the same leads, samples and sampling rate."""
+    """The real records and one set beside them, with the same leads, samples and sampling rate."""
 
     real: Side
     synthetic: Side
@@ -94,17 +106,48 @@ class Pair:
         return 0 if len(self.leads) == 1 else self.leads.index("II") if "II" in self.leads else None
 
     @property
-    def headline(self) -> str:
-        """One line on what is compared."""
-        sides = "; ".join(
-            f"{side.label}: {plural(len(side), 'record')} of {side.place}" for side in (self.real, self.synthetic)
-        )
-        return f"{sides}; {plural(len(self.leads), 'lead')}, {self.length} samples at {self.fs:g} Hz"
+    def without_rhythm(self) -> str:
+        """Why no heart rates are looked at; empty if they are."""
+        if self.rhythm_lead is None:
+            return "no lead II to find R peaks in"
+        seconds = self.length / self.fs
+        return "" if seconds >= SHORTEST_RHYTHM else f"records of {seconds:.3g} s are too short for heart rates"
+
+
+def headline(pairs: Sequence[Pair]) -> str:
+    """One line on what is compared."""
+    first = pairs[0]
+    sides = [first.real, *(pair.synthetic for pair in pairs)]
+    said = "; ".join(f"{side.label}: {plural(len(side), 'record')} of {side.place}" for side in sides)
+    return f"{said}; {plural(len(first.leads), 'lead')}, {first.length} samples at {first.fs:g} Hz"
+
+
+def synthetic_options(paths: Sequence[str], filter: str | None, patients: str | None) -> list[Options]:
+    """What the command line says of each synthetic set; several have the shortest names that differ."""
+    if len(paths) == 1:
+        return [Options("SYNTHETIC", "synthetic", paths[0], filter, patients)]
+    for option, given in (("--synthetic-filter", filter), ("--patients-synthetic", patients)):
+        if paths and given is not None:
+            raise EvaluateError(f"{option} is for one SYNTHETIC, got {len(paths)}; an .npz file can hold patients")
+    return [Options(f"SYNTHETIC {name}", name, path) for name, path in zip(_short_names(paths), paths, strict=True)]
+
+
+def _short_names(paths: Sequence[str]) -> list[str]:
+    """The stem of each file, with the name of its array, or with its folder, as far as it needs them to differ."""
+    files = [_file_and_member(Path(path).expanduser()) for path in paths]
+    shared = os.path.commonpath([file.absolute().parent for file, _ in files]) if files else ""
+    names: list[str] = []
+    for base in (lambda file: file.stem, lambda file: os.path.relpath(file, shared)):
+        for form in ("{}", "{}:{}"):
+            names = [readable(Path(form.format(base(file), array) if array else base(file))) for file, array in files]
+            if len({"real", *names}) > len(names):
+                return names
+    return names
 
 
 def load(
     real: Options,
-    synthetic: Options | None,
+    synthetic: Sequence[Options],
     *,
     split: str | None,
     fs: float | None,
@@ -113,8 +156,8 @@ def load(
     records: int | None,
     rng: np.random.Generator,
     advance: Advance,
-) -> Pair:
-    """Read both sides, or halve one, and bring them to the same leads."""
+) -> list[Pair]:
+    """Read all sides, or halve one, bring them to the same leads, and put REAL beside each of the others."""
     limit = DEFAULT_RECORDS if records is None else records
     if limit < 2:
         raise EvaluateError(f"--records must be at least 2, got {limit}")
@@ -123,19 +166,17 @@ def load(
     order = _names(lead_order, "--lead-order")
     notes: list[str] = []
     read = partial(_read, fs=fs, order=order, notes=notes)
+    given = [real, *synthetic]
     if split is None:
-        if synthetic is None:
+        if not synthetic:
             raise EvaluateError("name the SYNTHETIC records, or halve REAL by --split half")
-        if _same(real, synthetic):
-            raise EvaluateError("REAL and SYNTHETIC are the same records; to compare two halves of them: --split half")
-        sides = [
-            read(real, "real", limit, advance=lambda done, total: advance(done, 2 * total)),
-            read(synthetic, "synthetic", limit, advance=lambda done, total: advance(total + done, 2 * total)),
-        ]
+        _require_different(given)
+        sides = [read(options, limit, advance=share(advance, k, len(given))) for k, options in enumerate(given)]
+        names = [options.name for options in given]
     else:
-        if synthetic is not None and not _same(real, replace(synthetic, patients=real.patients)):
+        if len(synthetic) > 1 or not all(_same(real, options) for options in synthetic):
             raise EvaluateError("--split half takes one set of records: give REAL twice")
-        whole = read(real, "real", 2 * limit, advance=advance)
+        whole = read(real, 2 * limit, advance=advance)
         first, second = halves(whole.patients, len(whole), rng)
         if min(len(first), len(second)) < 2:
             raise EvaluateError(
@@ -143,7 +184,13 @@ def load(
                 "together)"
             )
         sides = [replace(whole.take(half), label=f"half {k}") for k, half in ((1, first), (2, second))]
-    return _matched(sides[0], sides[1], fs, _names(leads, "--leads"), notes)
+        names = [real.name] * 2
+    return _matched(sides, names, fs, _names(leads, "--leads"), notes)
+
+
+def share(advance: Advance, k: int, n: int) -> Advance:
+    """Return what takes the progress of the k-th of n, counted from 0, for that of all."""
+    return lambda done, total: advance(k * total + done, n * total)
 
 
 def halves(patients: Labels | None, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -163,13 +210,28 @@ def _same(real: Options, synthetic: Options) -> bool:
     return here == there and real.filter == synthetic.filter
 
 
+def _require_different(given: Sequence[Options]) -> None:
+    for k, options in enumerate(given):
+        twice = [other.name for other in given[:k] if _same(other, options)]
+        if twice == ["REAL"]:
+            raise EvaluateError(
+                f"REAL and {options.name} are the same records; to compare two halves of them: --split half"
+            )
+        if twice:
+            raise EvaluateError(f"{twice[0]} and {options.name} are the same records; give each set once")
+
+
 def _names(given: str | None, option: str) -> tuple[str, ...] | None:
     if given is None:
         return None
-    names = tuple(canonical_lead(name) for name in given.replace(",", " ").split())
+    names = _canonical(given.replace(",", " ").split())
     if not names or len(set(names)) != len(names):
         raise EvaluateError(f"{option} must be names of leads, each once, such as I,II,V1; got {given!r}")
     return names
+
+
+def _canonical(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(canonical_lead(name) for name in names)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -177,7 +239,6 @@ def _names(given: str | None, option: str) -> tuple[str, ...] | None:
 
 def _read(
     options: Options,
-    label: str,
     limit: int,
     *,
     fs: float | None,
@@ -189,16 +250,16 @@ def _read(
     if not options.path:
         raise EvaluateError(f"{options.name} is an empty path")
     if path.is_dir():
-        side = _from_ptbxl(path, options, label, limit, fs, notes, advance)
+        side = _from_ptbxl(path, options, limit, fs, notes, advance)
     else:
-        side = _from_file(path, options, label, limit, order, notes)
+        side = _from_file(path, options, limit, order, notes)
     if len(side) < 2:
         raise EvaluateError(f"{options.name} must have at least 2 records, got {len(side)} from {side.place}")
     return side
 
 
 def _from_ptbxl(
-    folder: Path, options: Options, label: str, limit: int, fs: float | None, notes: list[str], advance: Advance
+    folder: Path, options: Options, limit: int, fs: float | None, notes: list[str], advance: Advance
 ) -> Side:
     if fs not in (None, 100, 500):
         raise EvaluateError(f"PTB-XL has 100 or 500 Hz, so --fs cannot be {fs:g}")
@@ -229,7 +290,7 @@ def _from_ptbxl(
     names = tuple(f"ecg_id {i}" for i in kept.index)
     patients = kept["patient_id"].to_numpy() if "patient_id" in kept.columns else None
     side = Side(
-        label,
+        options.label,
         f"PTB-XL, {place}" + (f", {options.filter}" if options.filter else ""),
         names,
         np.ascontiguousarray(signals),
@@ -268,12 +329,10 @@ def _chosen(data: PTBXL, options: Options) -> Any:
     return rows[keep]
 
 
-def _from_file(
-    path: Path, options: Options, label: str, limit: int, order: tuple[str, ...] | None, notes: list[str]
-) -> Side:
+def _from_file(path: Path, options: Options, limit: int, order: tuple[str, ...] | None, notes: list[str]) -> Side:
     if options.filter is not None:
         raise EvaluateError(f"{options.name}: a filter needs a folder of PTB-XL, not the file {readable(path)}")
-    array = _array(path, options.name)
+    array, known = _array(path, options.name)
     place = readable(Path(path.name))
     if array.dtype.kind not in "fiu" or not array.size:
         raise EvaluateError(f"{options.name}: {place} must hold numbers, got shape {array.shape} of {array.dtype}")
@@ -281,8 +340,11 @@ def _from_file(
         raise EvaluateError(
             f"{options.name}: {place} must have shape (n, leads, samples) or (n, samples), got {array.shape}"
         )
+    order = known.leads or order
     axis = _lead_axis(array.shape, options.name, place, order)
-    patients = None if options.patients is None else _labels(Path(options.patients).expanduser(), options, len(array))
+    patients = known.patients
+    if options.patients is not None:
+        patients = _labels(Path(options.patients).expanduser(), options, len(array))
     rows = spread(range(len(array)), limit)
     _say_if_fewer(notes, options, len(rows), len(array))
     signals = np.asarray(array[rows] if len(rows) < len(array) else array)
@@ -294,43 +356,71 @@ def _from_file(
             f"{options.name}: {place} has {plural(signals.shape[1], 'lead')}, but --lead-order names {len(order)}"
         )
     return Side(
-        label,
+        options.label,
         place,
         tuple(f"record {i}" for i in rows),
         np.ascontiguousarray(signals),
         order,
+        known.fs,
         patients=None if patients is None else patients[rows],
     )
 
 
-def _array(path: Path, name: str) -> Any:
-    """The array of a .npy file, not yet in memory, or of a .npz file."""
+def _file_and_member(path: Path) -> tuple[Path, str]:
+    """The file, and the name of the array in it, of FILE.npz:NAME."""
     text = str(path)
-    file, member = path, ""
     if ".npz:" in text and not path.exists():
         before, _, member = text.rpartition(":")
-        file = Path(before)
+        return Path(before), member
+    return path, ""
+
+
+def _array(path: Path, name: str) -> tuple[Any, Known]:
+    """The array of a .npy file, not yet in memory, or of a .npz file, with what that says of it."""
+    file, member = _file_and_member(path)
     if not file.is_file():
         raise EvaluateError(f"{name}: there is no file or folder {readable(file)}")
     try:
         loaded: Any = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return loaded, Known()
         with loaded:
             members = list(loaded)
-            if member or len(members) != 1:
-                if member not in members:
-                    raise EvaluateError(
-                        f"{name}: {readable(file)} holds {', '.join(members) or 'no array'}; name one as "
-                        f"{readable(file)}:NAME"
-                    )
-                return loaded[member]
-            return loaded[members[0]]
-    except (ValueError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            member = member or (members[0] if len(members) == 1 else "x")
+            if member not in members:
+                raise EvaluateError(
+                    f"{name}: {readable(file)} holds {', '.join(members) or 'no array'}; name one as "
+                    f"{readable(file)}:NAME"
+                )
+            array = loaded[member]
+            return array, _known(loaded, array.shape, f"{name}: {readable(file)}") if member == "x" else Known()
+    except (ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         if isinstance(error, EvaluateError):
             raise
         reason = str(error).partition("\n")[0]
         raise EvaluateError(f"{name}: {readable(file)} is no .npy or .npz file of numbers ({reason})") from None
+
+
+def _known(file: Any, shape: tuple[int, ...], place: str) -> Known:
+    """Sampling rate, leads and patients of x: arrays of these names, or what stands in the JSON called facts."""
+    said = {**json.loads(str(file["facts"]))} if "facts" in file else {}
+    said |= {key: file[key] for key in Known._fields if key in file}
+    fs = said.get("fs")
+    if fs is not None:
+        fs = float(fs) if np.ndim(fs) == 0 else np.nan
+        if not (np.isfinite(fs) and fs > 0):
+            raise EvaluateError(f"{place}: fs must be one rate above 0 Hz, got {said['fs']}")
+    leads = said.get("leads")
+    if leads is not None:
+        leads = _canonical([str(lead) for lead in np.atleast_1d(leads)])
+        if len(set(leads)) != len(leads) or len(leads) not in (shape[1:] if len(shape) == 3 else (1,)):
+            raise EvaluateError(f"{place}: leads must name those of x, each once; got {leads} for shape {shape}")
+    patients = said.get("patients")
+    if patients is not None and np.shape(patients) != shape[:1]:
+        raise EvaluateError(
+            f"{place}: patients must have one label for each of {shape[0]} records, got shape {np.shape(patients)}"
+        )
+    return Known(fs, leads, None if patients is None else np.asarray(patients))
 
 
 def _lead_axis(shape: tuple[int, ...], name: str, place: str, order: tuple[str, ...] | None) -> int | None:
@@ -396,60 +486,77 @@ def _say_if_fewer(notes: list[str], options: Options, taken: int, there: int) ->
 # --- matching -----------------------------------------------------------------------------------------------------
 
 
-def _matched(real: Side, synthetic: Side, fs: float | None, leads: tuple[str, ...] | None, notes: list[str]) -> Pair:
-    """Both sides with the same leads in the same order, or an error that says what differs."""
-    real, synthetic = _named(real, synthetic, notes)
-    if real.leads is not None and synthetic.leads is not None:
-        common = [lead for lead in real.leads if lead in synthetic.leads]
-        if set(real.leads) != set(synthetic.leads) and leads is None:
-            raise EvaluateError(
-                f"REAL has {', '.join(real.leads)} and SYNTHETIC has {', '.join(synthetic.leads)}; choose from the "
-                f"common leads by --leads {','.join(common) or '(there is none)'}"
-            )
-        chosen = tuple(common) if leads is None else leads
-        real, synthetic = (_with_leads(side, chosen, name) for side, name in ((real, "REAL"), (synthetic, "SYNTHETIC")))
+def _matched(
+    sides: Sequence[Side], names: Sequence[str], fs: float | None, leads: tuple[str, ...] | None, notes: list[str]
+) -> list[Pair]:
+    """The first side beside each other one, with the same leads in the same order, or an error on what differs."""
+    sides = _named(sides, notes)
+    if all(side.leads is not None for side in sides):
+        there = [side.leads or () for side in sides]
+        common = tuple(lead for lead in there[0] if all(lead in other for other in there))
+        for other, name in zip(there, names, strict=True):
+            if set(other) != set(there[0]) and leads is None:
+                raise EvaluateError(
+                    f"{names[0]} has {', '.join(there[0])} and {name} has {', '.join(other)}; choose from the "
+                    f"common leads by --leads {','.join(common) or '(there is none)'}"
+                )
+        chosen = common if leads is None else leads
+        sides = [_with_leads(side, chosen, name) for side, name in zip(sides, names, strict=True)]
     elif leads is not None:
         raise EvaluateError(
             "--leads needs names for the leads of the files: give them all, in their order, by --lead-order"
         )
-    if real.signals.shape[1] != synthetic.signals.shape[1]:
-        raise EvaluateError(
-            f"REAL has {plural(real.signals.shape[1], 'lead')} and SYNTHETIC has {synthetic.signals.shape[1]}; both "
-            "must have the same"
-        )
-    if real.signals.shape[2] != synthetic.signals.shape[2]:
-        raise EvaluateError(
-            f"REAL has {real.signals.shape[2]} samples per record and SYNTHETIC has {synthetic.signals.shape[2]}; cut "
-            "or resample one of them"
-        )
-    rate = real.fs or synthetic.fs or fs
+    real, *others = sides
+    for side, name in zip(others, names[1:], strict=True):
+        if real.signals.shape[1] != side.signals.shape[1]:
+            raise EvaluateError(
+                f"{names[0]} has {plural(real.signals.shape[1], 'lead')} and {name} has {side.signals.shape[1]}; both "
+                "must have the same"
+            )
+        if real.signals.shape[2] != side.signals.shape[2]:
+            raise EvaluateError(
+                f"{names[0]} has {real.signals.shape[2]} samples per record and {name} has {side.signals.shape[2]}; "
+                "cut or resample one of them"
+            )
+    rate = _rate([("--fs", fs), *zip(names, (side.fs for side in sides), strict=True)])
     if rate is None:
         rate = DEFAULT_FS
         notes.append(f"No sampling rate was given: {DEFAULT_FS:g} Hz is assumed (--fs).")
     if real.signals.shape[2] < 2:
         raise EvaluateError(f"records must have at least 2 samples, got {real.signals.shape[2]}")
-    names = real.leads or tuple(f"lead {k}" for k in range(real.signals.shape[1]))
-    return Pair(real, synthetic, names, float(rate), notes)
+    channels = real.leads or tuple(f"lead {k}" for k in range(real.signals.shape[1]))
+    return [Pair(real, side, channels, rate, notes) for side in others]
 
 
-def _named(real: Side, synthetic: Side, notes: list[str]) -> tuple[Side, Side]:
-    """Both sides with names for their leads, where these are known or can be taken for those of PTB-XL."""
-    sides = (real, synthetic)
+def _rate(said: Sequence[tuple[str, float | None]]) -> float | None:
+    """The sampling rate that --fs and the sides agree on, if any of them says one."""
+    known = [(name, float(rate)) for name, rate in said if rate is not None]
+    for name, rate in known:
+        if rate != known[0][1]:
+            raise EvaluateError(
+                f"{known[0][0]} says {known[0][1]:g} Hz and {name} says {rate:g} Hz; resample one of them (PTB-XL is "
+                "read at 100 or 500 Hz, as --fs says)"
+            )
+    return known[0][1] if known else None
+
+
+def _named(sides: Sequence[Side], notes: list[str]) -> list[Side]:
+    """All sides with names for their leads, where these are known or can be taken for those of PTB-XL."""
     without = [side for side in sides if side.leads is None]
-    if not without:
-        return sides
-    # Of two files the real one is asked: that synthetic leads break Einthoven's law may be what is to be found out.
-    if _in_order_of_ptbxl(without[0].signals):
+    # Of several files the real one is asked: that synthetic leads break Einthoven's law may be what is to be found out.
+    if without and _in_order_of_ptbxl(without[0].signals):
         notes.append(f"The leads are taken for {', '.join(LEADS_12)}, whose order they fit (--lead-order).")
-        return replace(real, leads=real.leads or LEADS_12), replace(synthetic, leads=synthetic.leads or LEADS_12)
-    if len(without) == 1:
+        twelve = [side for side in without if side.signals.shape[1] == len(LEADS_12)]
+        sides = [replace(side, leads=LEADS_12) if side in twelve else side for side in sides]
+        without = [side for side in sides if side.leads is None]
+    if 0 < len(without) < len(sides):
         raise EvaluateError(
             f"{without[0].place} does not say which leads it has, and they are not the twelve of PTB-XL in their order "
             "(II = I + III): name them by --lead-order"
         )
-    if real.signals.shape[1] > 1:
+    if without and without[0].signals.shape[1] > 1:
         notes.append("The leads have no names (--lead-order), so nothing is said of R peaks and of Einthoven's law.")
-    return sides
+    return list(sides)
 
 
 def _in_order_of_ptbxl(signals: Signals) -> bool:

@@ -1,6 +1,7 @@
 """The pictures of the report, as matplotlib figures without pyplot, and as PNG files. Grey is real, blue synthetic."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -20,19 +21,29 @@ _SHOWN_SECONDS = 10.0
 _MOST_PANELS = 12
 
 
-def draw_all(comparison: Comparison, advance: Callable[[int, int], None]) -> dict[str, bytes]:
-    """Draw every picture there is something for; return PNG files by name."""
-    drawings: dict[str, Callable[[], Any]] = {"permutations.png": partial(permutations, comparison)}
-    if comparison.sizes[0]:
-        drawings["yardstick.png"] = partial(yardstick, comparison)
-    drawings["least_realistic.png"] = partial(least_realistic, comparison)
-    drawings["ks.png"] = partial(ks, comparison)
-    drawings["spectra.png"] = partial(spectra, comparison)
-    if comparison.rhythm_pvalues:
-        drawings["rhythm.png"] = partial(rhythm, comparison)
-    drawings["amplitudes.png"] = partial(amplitude_ranges, comparison)
-    drawings["nearest.png"] = partial(nearest, comparison)
+def draw_all(comparisons: Sequence[Comparison], advance: Callable[[int, int], None]) -> dict[str, bytes]:
+    """Draw every picture there is something for; return PNG files by name, of several sets in a folder each."""
+    drawings: dict[str, Callable[[], Any]] = {}
+    if comparisons[0].sizes[0]:
+        drawings["yardstick.png"] = partial(yardstick, comparisons)
+    for folder, comparison in zip(folders(comparisons), comparisons, strict=True):
+        drawings[f"{folder}permutations.png"] = partial(permutations, comparison)
+        drawings[f"{folder}least_realistic.png"] = partial(least_realistic, comparison)
+        drawings[f"{folder}ks.png"] = partial(ks, comparison)
+        drawings[f"{folder}spectra.png"] = partial(spectra, comparison)
+        if comparison.rhythm_pvalues:
+            drawings[f"{folder}rhythm.png"] = partial(rhythm, comparison)
+        drawings[f"{folder}amplitudes.png"] = partial(amplitude_ranges, comparison)
+        drawings[f"{folder}nearest.png"] = partial(nearest, comparison)
     return _style.draw_all(drawings, advance)
+
+
+def folders(comparisons: Sequence[Comparison]) -> list[str]:
+    """Where the pictures of each set are: of a single one beside the report."""
+    if len(comparisons) == 1:
+        return [""]
+    labels = [re.sub(r"[^\w.-]+", "-", comparison.pair.synthetic.label) for comparison in comparisons]
+    return [f"{k}-{label}/" for k, label in enumerate(labels, start=1)]
 
 
 def permutations(comparison: Comparison) -> Any:
@@ -54,38 +65,42 @@ def _pvalue(p: float) -> str:
     return "no p-value" if math.isnan(p) else f"p = {p:.2g}"
 
 
-def yardstick(comparison: Comparison) -> Any:
-    """Every distance: of the halves of the real records from each other, and from synthetic records."""
-    shown = [m for m in comparison.measured if np.isfinite(m.to_real).all() and np.isfinite(m.to_synthetic).all()]
-    rows = -(-len(shown) // 2)
-    one, other = comparison.pair.real.label, comparison.pair.synthetic.label
+def yardstick(comparisons: Sequence[Comparison]) -> Any:
+    """Every distance: of the halves of the real records from each other, and from the records of each set."""
+    shown = [
+        of_sets
+        for of_sets in zip(*(comparison.measured for comparison in comparisons), strict=True)
+        if all(np.isfinite(m.to_real).all() and np.isfinite(m.to_synthetic).all() for m in of_sets)
+    ]
+    rows = max(1, -(-len(shown) // 2))
+    one, others = comparisons[0].pair.real.label, [comparison.pair.synthetic.label for comparison in comparisons]
+    whose = others[0] if len(others) == 1 else "each set"
     figure = _figure(
-        f"From a random half ({one}) to the other half, and to as many records ({other})",
-        0.8 + 0.95 * max(rows, 1),
+        f"From a random half ({one}) to the other half, and to as many records ({whose})",
+        0.8 + (0.51 + 0.22 * (1 + len(others))) * rows,
     )
-    axes = figure.subplots(max(rows, 1), 2, squeeze=False).ravel()
-    for ax, measured in zip(axes, shown, strict=False):
-        _strip(ax, measured)
+    axes = figure.subplots(rows, 2, squeeze=False).ravel()
+    for ax, of_sets in zip(axes, shown, strict=False):
+        _strips(ax, of_sets)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     for ax in axes[: len(shown) : 2]:
-        ax.set_yticks([0, 1], [other, one])
+        ax.set_yticks(range(1 + len(others)), [*others[::-1], one])
     return figure
 
 
-def _strip(ax: Any, measured: Measured) -> None:
-    for place, values, colour, marker in (
-        (1, measured.to_real, RECORDED, "o"),
-        (0, measured.to_synthetic, SYNTHETIC, "D"),
-    ):
+def _strips(ax: Any, of_sets: Sequence[Measured]) -> None:
+    first = of_sets[0]
+    strips = [(first.to_real, RECORDED, "o"), *((m.to_synthetic, SYNTHETIC, "D") for m in of_sets)]
+    for place, (values, colour, marker) in zip(reversed(range(len(strips))), strips, strict=True):
         ax.plot(values, np.full(len(values), place), marker, color=colour, alpha=0.45, markersize=6, markeredgewidth=0)
         ax.plot(np.median(values), place, "|", color=colour, markersize=18, markeredgewidth=2)
-    unit = f" ({measured.metric.unit})" if measured.metric.unit else ""
-    ax.set_title(f"{measured.metric.name}{unit}", fontsize=9)
-    ax.set_yticks([0, 1], ["", ""])
-    if np.ptp([measured.to_real, measured.to_synthetic]) == 0:
-        ax.set_xlim(measured.to_real[0] - 0.05, measured.to_real[0] + 1)
-    ax.set_ylim(-0.6, 1.6)
+    unit = f" ({first.metric.unit})" if first.metric.unit else ""
+    ax.set_title(f"{first.metric.name}{unit}", fontsize=9)
+    ax.set_yticks(range(len(strips)), [""] * len(strips))
+    if np.ptp([values for values, _, _ in strips]) == 0:
+        ax.set_xlim(first.to_real[0] - 0.05, first.to_real[0] + 1)
+    ax.set_ylim(-0.6, len(strips) - 0.4)
     ax.grid(visible=False, axis="y")
     ax.tick_params(labelsize=8)
     ax.xaxis.get_major_locator().set_params(nbins=5)

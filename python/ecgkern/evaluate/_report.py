@@ -28,20 +28,41 @@ _LIBRARIES = ("numpy", "numba", "scipy", "neurokit2", "wfdb", "pandas", "matplot
 _QUANTILES = {"low": 5, "median": 50, "high": 95}
 
 
-def summarise(comparison: Comparison, settings: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
-    """All the numbers of the report, as JSON has them."""
-    pair, nearest = comparison.pair, comparison.nearest
-    numbers = {
-        "title": _title(pair),
+def summarise(
+    comparisons: Sequence[Comparison], settings: Mapping[str, Any], seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """All the numbers of the report on one set, as JSON has them."""
+    (comparison,) = comparisons
+    numbers: dict[str, Any] = without_nan(
+        {"title": _title(comparison.pair), **run_of(comparison, settings, seconds), **numbers_of(comparison)}
+    )
+    return numbers
+
+
+def run_of(comparison: Comparison, settings: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What any set beside the same real records has in common, and the run."""
+    pair = comparison.pair
+    return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "notice": "Not for clinical use.",
         "notes": comparison.notes,
         "real": _side(pair.real),
-        "synthetic": _side(pair.synthetic),
         "leads": list(pair.leads),
         "sampling_rate_hz": pair.fs,
         "samples_per_record": pair.length,
         "settings": dict(settings),
+        "seconds": dict(seconds),
+        "software": {"ecgkern": ecgkern.__version__, "python": platform.python_version(), **versions(_LIBRARIES)},
+        "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
+    }
+
+
+def numbers_of(comparison: Comparison) -> dict[str, Any]:
+    """The numbers of one set beside the real records."""
+    pair, nearest = comparison.pair, comparison.nearest
+    return {
+        "real": _side(pair.real),
+        "synthetic": _side(pair.synthetic),
         "tests": {test.name: _test(test) for test in comparison.tests},
         "halves": {"splits": N_SPLITS, "records": comparison.sizes[0], "compared_with": comparison.sizes[1]},
         "distances": {m.metric.name: _distance(m) for m in comparison.measured},
@@ -88,12 +109,7 @@ def summarise(comparison: Comparison, settings: Mapping[str, Any], seconds: Mapp
                 zip(pair.synthetic.names, np.asarray(comparison.witness_synthetic, float).tolist(), strict=True)
             ),
         },
-        "seconds": dict(seconds),
-        "software": {"ecgkern": ecgkern.__version__, "python": platform.python_version(), **versions(_LIBRARIES)},
-        "machine": {"processor": processor(), "processors": os.cpu_count(), "system": platform.platform()},
     }
-    as_json: dict[str, Any] = without_nan(numbers)
-    return as_json
 
 
 def _title(pair: Pair) -> str:
@@ -195,17 +211,25 @@ def verdict(numbers: Mapping[str, Any]) -> str:
 
 def terminal(numbers: Mapping[str, Any]) -> str:
     """The table on the terminal: of the halves the medians alone."""
-    rows = [_headings(numbers), *_distance_rows(numbers), *_other_rows(numbers)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:{'>' if k else '<'}{widths[k]}}" for k, cell in enumerate(row)) for row in rows]
-    reasons = [f"{name}: not computed, {d['reason']}" for name, d in numbers["distances"].items() if d["reason"]]
+    lines = aligned([_headings(numbers), *_distance_rows(numbers), *_other_rows(numbers)])
+    left_out = [f"{name}: not computed, {d['reason']}" for name, d in numbers["distances"].items() if d["reason"]]
     worst = ", ".join(f"{record['name']} ({record['witness']:+.3f})" for record in numbers["least_realistic"])
-    paragraphs = (
+    return paragraphs(
         numbers["notes"],
-        [*lines, *reasons],
+        [*lines, *left_out],
         [*_about_columns(numbers), f"Least realistic, by the witness function: {worst}.", verdict(numbers)],
     )
-    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in paragraphs if lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows of a table as lines, numbers to the right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["  ".join(f"{cell:{'>' if k else '<'}{widths[k]}}" for k, cell in enumerate(row)) for row in rows]
+
+
+def paragraphs(*parts: Sequence[str]) -> str:
+    """Return the lines of each part that has some, with an empty line between the parts."""
+    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in parts if lines)
 
 
 def _headings(numbers: Mapping[str, Any]) -> list[str]:
@@ -234,18 +258,26 @@ def _about_columns(numbers: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def pvalues(numbers: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the p-values of the distances that have one."""
+    of_tests = {f"MMD², {name}": test["pvalue"] for name, test in numbers["tests"].items()}
+    return of_tests | {f"{name}, KS": p for name, p in numbers["rhythm"]["pvalues"].items()}
+
+
+def with_unit(name: str, unit: str) -> str:
+    """Return the name of a number with its unit, if it has one."""
+    return f"{name} ({unit})" if unit else name
+
+
 def _distance_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
-    pvalues = {f"MMD², {name}": test["pvalue"] for name, test in numbers["tests"].items()}
-    pvalues |= {f"{name}, KS": p for name, p in numbers["rhythm"]["pvalues"].items()}
     rows = []
     for name, distance in numbers["distances"].items():
-        unit = f" ({distance['unit']})" if distance["unit"] else ""
-        p = pvalues.get(name)
+        p = pvalues(numbers).get(name)
         known = [v for v in distance["real_half_to_real_half"] if v is not None]
         rows.append(
             [
-                name + unit,
-                _short(distance["value"]),
+                with_unit(name, distance["unit"]),
+                short(distance["value"]),
                 "" if p is None else f"{p:.2g}",
                 _median(distance["real_half_to_synthetic"]),
                 _median(distance["real_half_to_real_half"]),
@@ -258,7 +290,7 @@ def _distance_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
 def _other_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
     """What has the real records themselves as its yardstick."""
     nearest, limb_leads_of = numbers["nearest_real_dtw_mv"], numbers["limb_leads_mv"]
-    means = [_short(nearest[side]["mean"]) for side in ("synthetic", "real")]
+    means = [short(nearest[side]["mean"]) for side in ("synthetic", "real")]
     rows = [["DTW to the nearest real record (mV)", means[0], "", "", means[1], ""]]
     for lead in limb_leads_of["real"]:
         here, there = (f"{1000 * limb_leads_of[side][lead]['median']:.2f}" for side in ("synthetic", "real"))
@@ -266,7 +298,8 @@ def _other_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """Return a number with three digits that count, or a dash for none."""
     return "-" if value is None else number(value)
 
 
@@ -280,13 +313,40 @@ def _median(values: Sequence[float | None]) -> str:
 
 def page(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """Return the report as one HTML page that needs no other file."""
-    notes = "".join(f"<li>{text(line)}</li>" for line in numbers["notes"])
+    sides = [numbers["real"], numbers["synthetic"]]
     body = [
-        f"<h1>{text(numbers['title'])}</h1>",
-        f"<p>{_introduction(numbers)} <strong>{numbers['notice']}</strong></p>",
+        *head(numbers, sides),
         f'<p class="verdict"><strong>{text(verdict(numbers))}</strong></p>',
         _tiles(numbers),
-        f"<ul>{notes}</ul>" if notes else "",
+        notes(numbers),
+        *sections(numbers, pictures),
+        *foot(numbers, sides),
+    ]
+    return document(f"{numbers['title']} - ecgkern evaluate", body)
+
+
+def head(numbers: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the title, and what was compared."""
+    return [
+        f"<h1>{text(numbers['title'])}</h1>",
+        f"<p>{_introduction(numbers, sides)} <strong>{numbers['notice']}</strong></p>",
+    ]
+
+
+def notes(numbers: Mapping[str, Any]) -> str:
+    """Return what is to be known before the numbers are."""
+    items = "".join(f"<li>{text(line)}</li>" for line in numbers["notes"])
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def foot(numbers: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return where the records are from, and what computed."""
+    return ["<h2>Records, software and machine</h2>", _sources(numbers, sides)]
+
+
+def sections(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[str]:
+    """Return all tables and pictures of one set beside the real records."""
+    return [
         "<h2>Distances and their yardstick</h2>",
         f"<p>{_about_yardstick(numbers)}</p>",
         table(_headings(numbers), _distance_rows(numbers), "numbers"),
@@ -319,31 +379,26 @@ def page(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         _shown("amplitudes.png", pictures, _about_amplitudes(numbers)),
         "<h2>Nearest real records</h2>",
         _shown("nearest.png", pictures, _about_nearest(numbers)),
-        "<h2>Records, software and machine</h2>",
-        _sources(numbers),
     ]
-    return document(f"{numbers['title']} - ecgkern evaluate", body)
 
 
 def _shown(name: str, pictures: Mapping[str, bytes], caption: str) -> str:
     return figure(name, pictures, caption) if name in pictures else ""
 
 
-def _introduction(numbers: Mapping[str, Any]) -> str:
-    sides = " with ".join(
-        f"{plural(side['records'], 'record')} of {text(side['place'])}"
-        for side in (numbers["real"], numbers["synthetic"])
-    )
+def _introduction(numbers: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> str:
+    first, *others = (f"{plural(side['records'], 'record')} of {text(side['place'])}" for side in sides)
     return (
-        f"ecgkern {numbers['software']['ecgkern']} compared {sides}: {plural(len(numbers['leads']), 'lead')} of "
-        f"{numbers['samples_per_record']} samples at {numbers['sampling_rate_hz']:g} Hz. Values are taken to be in mV."
+        f"ecgkern {numbers['software']['ecgkern']} compared {first} with {', '.join(others)}: "
+        f"{plural(len(numbers['leads']), 'lead')} of {numbers['samples_per_record']} samples at "
+        f"{numbers['sampling_rate_hz']:g} Hz. Values are taken to be in mV."
     )
 
 
 def _tiles(numbers: Mapping[str, Any]) -> str:
     values = {"real records": str(numbers["real"]["records"]), "compared with": str(numbers["synthetic"]["records"])}
     for name, test in numbers["tests"].items():
-        values[f"p of the MMD test on {name}"] = _short(test["pvalue"])
+        values[f"p of the MMD test on {name}"] = short(test["pvalue"])
     rejects = numbers["distances"]["KS rejects at 5 %"]["value"]
     values["of the samples KS rejects at 5 %"] = "-" if rejects is None else f"{rejects:.1f} %"
     return tiles(values)
@@ -384,7 +439,7 @@ def _about_tests(numbers: Mapping[str, Any]) -> str:
             continue
         how = "all divisions" if test["method"] == "exact" else f"{test['n_resamples']} permutations"
         said.append(
-            f"{name}: MMD² {_short(test['mmd2'])}, p = {_short(test['pvalue'])} ({how} of {test['permuted']}, "
+            f"{name}: MMD² {short(test['mmd2'])}, p = {short(test['pvalue'])} ({how} of {test['permuted']}, "
             f"sigma = {test['bandwidth']:.4g})"
         )
     return (
@@ -411,9 +466,9 @@ def _about_ks(numbers: Mapping[str, Any]) -> str:
     )
     return (
         f"Two-sample Kolmogorov-Smirnov tests of the {number(numbers['ks']['samples'])} values of a record, one by "
-        f"one, over the records. {_short(plain)} % of them reject at 5 %; if there were no difference, it would be 5 "
+        f"one, over the records. {short(plain)} % of them reject at 5 %; if there were no difference, it would be 5 "
         "% or a little less on average, but neighbouring samples go together, so that the share scatters widely: see "
-        f"the yardstick. After the correction of Benjamini and Hochberg for so many tests {_short(adjusted)} % remain "
+        f"the yardstick. After the correction of Benjamini and Hochberg for so many tests {short(adjusted)} % remain "
         f"(0 if there is no difference). By lead: {text(by_lead)}. The white line in the colour bar is the least "
         "value that is rejected."
     )
@@ -421,7 +476,7 @@ def _about_ks(numbers: Mapping[str, Any]) -> str:
 
 def _rhythm_part(numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[str]:
     if not numbers["rhythm"]["pvalues"]:
-        return ["<p>There is no lead II, and no single lead, in which to look for R peaks.</p>"]
+        return [f"<p>Not looked at: {numbers['distances']['heart rate, KS']['reason']}.</p>"]
     return [_shown("rhythm.png", pictures, _about_rhythm(numbers)), _rhythm_table(numbers)]
 
 
@@ -442,7 +497,7 @@ def _rhythm_table(numbers: Mapping[str, Any]) -> str:
         [
             f"{name} ({unit})",
             *(_range(rhythm[side][name]) for side in ("real", "synthetic")),
-            _short(rhythm["pvalues"][name]),
+            short(rhythm["pvalues"][name]),
         ]
         for name, unit in RHYTHM.items()
     ]
@@ -484,16 +539,16 @@ def _about_nearest(numbers: Mapping[str, Any]) -> str:
         f"{found['sampling_rate_hz']:.3g} Hz (averaged), a band of {found['window_s']:g} s, at most "
         f"{found['synthetic']['n']} and {found['real']['n']} records, evenly spread; divided by the root of the "
         "number of samples. The yardstick is how far real records are from the nearest other one (of another "
-        f"patient, where these are known): {_short(found['real']['mean'])} mV on average, against "
-        f"{_short(found['synthetic']['mean'])} mV. Far larger distances are unlike any real record; far smaller ones "
+        f"patient, where these are known): {short(found['real']['mean'])} mV on average, against "
+        f"{short(found['synthetic']['mean'])} mV. Far larger distances are unlike any real record; far smaller ones "
         f"are copies, or low and flat. {plural(copies, 'record')} of the second sample "
         f"{'is' if copies == 1 else 'are'} nearer to a real one than any two real ones are."
     )
 
 
-def _sources(numbers: Mapping[str, Any]) -> str:
+def _sources(numbers: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> str:
     rows = []
-    for side in (numbers["real"], numbers["synthetic"]):
+    for side in sides:
         known = "" if side["patients"] is None else f", {plural(side['patients'], 'patient')}"
         out = side["left_out"]
         said = "; ".join(f"{left_out['name']}: {left_out['reason']}" for left_out in out[:5])
