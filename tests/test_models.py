@@ -362,6 +362,16 @@ def test_load_refuses_pickles(tmp_path):
             load(tmp_path / name)
 
 
+def test_no_size_of_the_header_is_taken_for_a_pickle(tmp_path):
+    """The size stands first in the file: of 640 bytes its first two are those of a pickle of protocol 2."""
+    path, sizes = tmp_path / "model.safetensors", set()
+    for n in range(0, 2048, 8):
+        save(SineVAE(), path, more="a" * n)
+        sizes.add(path.read_bytes()[0])
+        assert load(path).facts == {"more": "a" * n}
+    assert 0x80 in sizes
+
+
 def _rewritten(content, change):
     """A file of ours with another description of the model."""
     size = int.from_bytes(content[:8], "little")

@@ -24,6 +24,7 @@ from ecgkern.torch import models  # noqa: E402
 from ecgkern.torch.data import Signals, SignalsError  # noqa: E402
 from ecgkern.torch.training import Options  # noqa: E402
 from ecgkern.train import _resolve, add_arguments, run  # noqa: E402
+from ecgkern.train import models as command_models  # noqa: E402
 from ecgkern.waveform import PHYSIO, gaussian_waves  # noqa: E402
 
 FILES = {"MODEL_CARD.md", "checkpoints", "config.json", "curve.jsonl", "curve.png", "data", "metrics.json"}
@@ -35,6 +36,7 @@ NORM,normal ECG,1.0,,,NORM,NORM
 IMI,inferior myocardial infarction,1.0,,,MI,IMI
 LVH,left ventricular hypertrophy,1.0,,,HYP,LVH
 """
+EXAMPLES = Path(__file__).parents[1] / "examples"
 DAMAGED, FLAT, INVALID = 3, 11, 9  # ecg_ids
 
 
@@ -172,22 +174,42 @@ def test_classes_of_mitbih_become_conditions(tmp_path, mitbih):
     assert "ODC-By 1.0" in (out / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.parametrize("name", ["gan", "vae-gan"])
+def test_adversarial_models(tmp_path, mitbih, name):
+    out = tmp_path / "run"
+    settings = ["--epochs", "2", "--set", "width=4", "--set", "latent=2", "--set", "patch=20", "--threads", "1"]
+    assert command(name, "--data", mitbih, "--dataset", "mit-bih", "--out", out, *settings, "--quiet") == 0
+    chosen = json.loads((out / "config.json").read_text())["options"]
+    assert (chosen["average"], chosen["clip"]) == (0.99, 0.0)
+    model = models.load(out / "model.safetensors")
+    assert model.sample(3, condition=torch.tensor([0, 1, 0])).shape == (3, 80, 1)
+    assert {"discriminator loss", "generator loss"} <= set(lines(out)[0]["train"])
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["mmd2_samples_against_test"] > metrics["mmd2_training_against_test"]
+    assert ("test_r_amplitude_ratio" in metrics) == (name == "vae-gan")
+
+
 def test_a_file_of_signals_is_data_too(tmp_path, mitbih, capsys):
     Signals.from_mitbih(mitbih, classes="N").save(tmp_path / "n.npz")
     settings = ["--data", tmp_path / "n.npz", *SMALL]
     assert command("lstm-vae", "--out", tmp_path / "run", *settings) == 0
+    few = [*settings, "--at-most", "12"]
+    assert command("lstm-vae", "--out", tmp_path / "few", *few) == 0
+    parts = [Signals.load(tmp_path / "few" / "data" / f"{name}.npz") for name in ("train", "validation", "test")]
+    assert sum(map(len, parts)) == 12
     assert command("lstm-vae", "--out", tmp_path / "other", *settings, "--fs", "250") == 2
     assert "has 100 Hz, not 250; give --fs 100" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["records", "beats"])
-def test_settings_of_the_examples_are_settings(name):
-    path = Path(__file__).parents[1] / "examples" / f"train_lstm_vae_{name}.toml"
-    chosen, table = _resolve("lstm-vae", {}, path, {}, {})
-    assert chosen["windows"] == name
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("train_*.toml")), ids=lambda path: path.stem)
+def test_settings_of_the_examples_are_settings(path):
+    model, _, windows = path.stem.removeprefix("train_").rpartition("_")
+    model = model.replace("_", "-")
+    chosen, table = _resolve(model, {}, path, {}, {})
+    assert chosen["windows"] == windows
     options = {field.name for field in dataclasses.fields(Options)}
     Options(**{key: value for key, value in chosen.items() if key in options})
-    assert models.LSTMVAE(**table).config["patch"] == 20
+    command_models()[model](1000, **table)
 
 
 # --- the data ---------------------------------------------------------------------------------------------------------

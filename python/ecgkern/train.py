@@ -458,6 +458,7 @@ def _signals(model: str, chosen: Mapping[str, Any], advance: Advance) -> Any:
             raise TrainError(
                 f"fs: {chosen['data']} has {signals.fs:g} Hz, not {chosen['fs']:g}; give --fs {signals.fs:g}"
             )
+        signals = signals if chosen["at_most"] is None else signals.at_most(chosen["at_most"])
     elif chosen["dataset"] == "mit-bih":
         if chosen["windows"] != "beats":
             raise TrainError("windows must be beats for mit-bih, whose records are half an hour long")

@@ -91,7 +91,7 @@ def load(path: str | PathLike[str]) -> Any:
     safetensors = _safetensors()
     path = Path(path)
     content = path.read_bytes()
-    if content.startswith(_PICKLES):
+    if content.startswith(_PICKLES) and content[8:9] != b"{":  # safetensors: the size of a header, then JSON
         raise ValueError(
             f"{path} is a pickle, as torch.save writes it, which is not loaded as it could run code. Write models with "
             "ecgkern.torch.models.save; LSTMVAE.from_seed reads a state_dict of the seed's model without running code"

@@ -261,15 +261,14 @@ class VAEGAN(LSTMVAE):
         width: int = 16,
         loss: str = "non-saturating",
         penalty: float | None = None,
+        n_classes: int = 0,
         **arguments: Any,
     ) -> None:
-        super().__init__(length, n_leads, **arguments)
+        super().__init__(length, n_leads, n_classes=n_classes, **arguments)
         if self._seed_form:
             raise ValueError("preset must be 'patches' for a VAEGAN, got 'seed'")
         width = _validate.positive_integer(width, "width")
-        self.discriminator = Discriminator(
-            n_leads, width, loss=loss, penalty=penalty, n_classes=self.config["n_classes"]
-        )
+        self.discriminator = Discriminator(n_leads, width, loss=loss, penalty=penalty, n_classes=n_classes)
         self.config |= {"adversarial": _validate.positive(adversarial, "adversarial"), "width": width}
         self.config |= {"loss": loss, "penalty": self.discriminator.penalty}
 
