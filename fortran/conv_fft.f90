@@ -11,9 +11,9 @@ module conv_fft_layout
         integer(i64) :: dilation
         integer(i64) :: n_radices
         integer(i64) :: period  !< of the transform: 8 times the product of the radices
-        integer(i64) :: n_segments  !< of a record
-        integer(i64) :: step  !< moments from one segment to the next
-        integer(i64) :: lead  !< moments before a segment with which its period begins
+        integer(i64) :: n_segments  !< of a phase, every dilation-th moment of a record
+        integer(i64) :: step  !< moments of a phase from one segment to the next
+        integer(i64) :: lead  !< moments of a phase before a segment with which its period begins
         integer(i64) :: n_batch  !< units whose spectra are kept
         integer(i64) :: n_together  !< units of them that are worked on at a time
         logical :: relu, with_merge

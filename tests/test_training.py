@@ -438,6 +438,19 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
     assert not model.training
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path):
+    """The same way past the 0.3: the last level is that of the checkpoint."""
+    model = Constant()
+    options = {"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "schedule": "constant", "patience": 3}
+    result = fit(
+        model, level_signals(1.0), level_signals(0.3, 8), out=tmp_path, criterion="last", device="cpu", **options
+    )
+    assert result.best_epoch == len(result.curve) == 30
+    assert min(line["score"] for line in result.curve) < 0.1 * result.curve[-1]["score"]
+    state = torch.load(tmp_path / "checkpoints" / "epoch-00030.pt", weights_only=True)
+    assert float(model.level.detach()) == float(state["model"]["level"]) > 0.5
+
+
 def test_schedules_of_learning_rate_and_beta_are_in_the_curve(tmp_path):
     result = begin(tmp_path / "cosine", beta=0.5, beta_cycles=2, epochs=4)[1]
     rates = [line["learning_rate"] for line in result.curve]

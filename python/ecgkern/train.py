@@ -48,15 +48,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     # beta 1 spreads the phases over the whole prior, so that hardly a sample falls where no sine was.
     "sine-vae": {"epochs": 25, "learning_rate": 5e-3, "beta": 1.0, "beta_cycles": 0, "threads": 1, "at_most": 8192},
     # Past gradients say little of where an adversary stands now; the penalty comes in few steps, with large gradients.
-    "gan": {"adam_betas": (0.0, 0.99), "average": 0.99, "clip": 0.0},
-    "vae-gan": {"adam_betas": (0.5, 0.99), "average": 0.99, "clip": 0.0},
+    "gan": {"adam_betas": (0.0, 0.99), "average": 0.99, "clip": 0.0, "criterion": "last"},
+    "vae-gan": {"adam_betas": (0.5, 0.99), "average": 0.99, "clip": 0.0, "criterion": "last"},
 }
 _CHOICES = {
     "dataset": ("ptb-xl", "mit-bih"),
     "windows": ("records", "beats"),
     "waveform": ("recorded", "seed", "physio"),
     "schedule": ("cosine", "plateau", "constant"),
-    "criterion": ("auto", "loss", "mmd"),
+    "criterion": ("auto", "loss", "mmd", "last"),
     "precision": ("float32", "bfloat16"),
 }
 _HELP = {
@@ -77,9 +77,9 @@ _HELP = {
     "batch_size": "records of a step (default: 64)",
     "crop": "samples of a random stretch of each record that a step takes; 0: all (default: 0)",
     "learning_rate": "of Adam (default: 1e-3; sine-vae: 5e-3)",
-    "adam_betas": "decay of Adam's two means (default: 0.9 0.999)",
+    "adam_betas": "decay of Adam's two means (default: 0.9 0.999; gan: 0 0.99; vae-gan: 0.5 0.99)",
     "weight_decay": "of Adam (default: 0)",
-    "clip": "largest norm of the gradient, 0 for any (default: 1)",
+    "clip": "largest norm of the gradient, 0 for any (default: 1; gan and vae-gan: 0)",
     "schedule": "of the learning rate (default: cosine)",
     "patience": "epochs without anything better after which training stops, 0 for never (default: 0)",
     "average": "decay of the running mean of the weights that is validated and kept, 0 for none (default: 0; gan and "
@@ -90,7 +90,7 @@ _HELP = {
     "mmd": "weight of the MMD of latent numbers and prior (default: 0)",
     "critic_steps": "steps of the other phases for each of the last one (default: 1)",
     "weighted": "weigh errors around the waves more (default: yes)",
-    "criterion": "what tells the best epoch (default: the loss; with a discriminator the MMD of samples)",
+    "criterion": "what tells the epoch to keep (default: the loss; gan and vae-gan: last)",
     "precision": "of the forward pass (default: float32)",
     "seed": "of everything (default: 0)",
     "threads": "of PyTorch on the CPU (default: as many as of ecgkern; sine-vae: 1)",
@@ -600,6 +600,7 @@ def _card(
     numbers = "\n".join(
         f"| {name} | {'not measured' if math.isnan(value) else f'{value:.4g}'} |" for name, value in metrics.items()
     )
+    which = "that was last" if options["criterion"] == "last" else "with the lowest score"
     real = split.train.leads != ("sine",)
     used = {**(data if real else {}), **options}
     used = {name: value for name, value in used.items() if value is not None and name != "data"}  # a place on a machine
@@ -631,7 +632,7 @@ seed.
 
 ## Training
 
-Epoch {result.best_epoch} of {len(result.curve)}, the one with the lowest score, is kept; every epoch is in
+Epoch {result.best_epoch} of {len(result.curve)}, the one {which}, is kept; every epoch is in
 `curve.jsonl` and `curve.png`. {versions}.
 
 | setting | value |

@@ -109,9 +109,10 @@ class Options:
         Steps of the other phases for each step of the last one.
     weighted : bool
         Whether the batches have weights around the waves.
-    criterion : {"auto", "loss", "mmd"}
+    criterion : {"auto", "loss", "mmd", "last"}
         What is better: the first phase's loss of the validation set, or the squared maximum mean discrepancy between
-        samples and the validation set. "auto" is the latter for models with a discriminator.
+        samples and the validation set. "auto" is the latter for models with a discriminator. "last" keeps the last
+        epoch whatever its score, which says little where the validation set is small.
     precision : {"float32", "bfloat16"}
         Of the forward pass (autocast).
     seed : int
@@ -167,7 +168,7 @@ class Options:
         if self.beta_ratio > 1:
             raise ValueError(f"beta_ratio must be at most 1, got {self.beta_ratio}")
         _validate.choice(self.schedule, "schedule", ("cosine", "plateau", "constant"))
-        _validate.choice(self.criterion, "criterion", ("auto", "loss", "mmd"))
+        _validate.choice(self.criterion, "criterion", ("auto", "loss", "mmd", "last"))
         _validate.choice(self.precision, "precision", ("float32", "bfloat16"))
         if not isinstance(self.weighted, bool):
             raise TypeError(f"weighted must be true or false, got {self.weighted!r}")
@@ -181,7 +182,7 @@ class Result(NamedTuple):
     curve : list of dict
         For each epoch its number, the losses of training and validation, and the score.
     best_epoch : int
-        That of the lowest score, of which the model now has the weights.
+        That of the lowest score, or the last one, of which the model now has the weights.
     """
 
     curve: list[dict[str, Any]]
@@ -206,7 +207,7 @@ def fit(
     ----------
     model : nn.Module
         With ``config``, ``phases()``, ``losses(phase, batch, beta=...)`` and, for a score by MMD, ``sample(n)``. In the
-        end it has the weights of the epoch with the best score, and is in evaluation mode.
+        end it has the weights of the epoch that `criterion` says, and is in evaluation mode.
     train, validation : Signals
         Data of disjoint patients.
     out : path
@@ -377,10 +378,12 @@ class _Loop:
         self.phases: dict[str, list[nn.Parameter]] = model.phases()
         self.criterion = options.criterion
         self.adversarial = "discriminator" in self.phases  # then the losses say little, and some need gradients
-        if self.criterion == "auto":
+        if self.criterion in ("auto", "last"):
             self.criterion = "mmd" if self.adversarial else "loss"
         if self.adversarial and self.criterion == "loss":
-            raise TrainingError("criterion must be 'auto' or 'mmd' for a model with a discriminator, got 'loss'")
+            raise TrainingError(
+                "criterion must be 'auto', 'mmd' or 'last' for a model with a discriminator, got 'loss'"
+            )
         self.optimisers = {
             name: torch.optim.Adam(
                 parameters, options.learning_rate, betas=options.adam_betas, weight_decay=options.weight_decay
@@ -439,8 +442,9 @@ class _Loop:
 
     @property
     def best_epoch(self) -> int:
-        scores = [line["score"] for line in self.curve]
-        return int(np.argmin(scores)) + 1
+        if self.options.criterion == "last":
+            return len(self.curve)
+        return int(np.argmin([line["score"] for line in self.curve])) + 1
 
     def out_of_patience(self) -> bool:
         return bool(self.options.patience and self.curve and len(self.curve) - self.best_epoch >= self.options.patience)

@@ -1,0 +1,61 @@
+"""Draws records of several files one below the other, such as real ones and those of each model:
+
+    python examples/models_picture.py run/data/test.npz gan.npz nk.npz --names "real,GAN,NeuroKit2" --out records.png
+
+Each file is a .npz with x (n, length, leads) in mV and its fs, as ecgkern generate and ecgkern train write them: ten
+seconds or less make a row for each file of three records side by side, beats a panel of sixty on top of each other.
+Needs pip install "ecgkern[plot]".
+"""
+
+import argparse
+import json
+
+import numpy as np
+
+from ecgkern._style import RECORDED, SYNTHETIC, WIDTH, draw_all
+
+parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser.add_argument("files", metavar="FILE", nargs="+", help="the first one is of recordings")
+parser.add_argument("--names", required=True, help="what to call them, separated by commas")
+parser.add_argument("--out", default="records.png", help="default: %(default)s")
+parser.add_argument("--seed", type=int, default=0, help="of the choice of records")
+args = parser.parse_args()
+
+
+def read(path):
+    """Signals of the first lead, and their rate."""
+    with np.load(path) as file:
+        fs = float(file["fs"]) if "fs" in file else json.loads(str(file["facts"]))["fs"]
+        return file["x"][:, :, 0], fs
+
+
+def draw():
+    """Rows of records, or panels of beats."""
+    from matplotlib.figure import Figure
+
+    sets, rng = [read(path) for path in args.files], np.random.default_rng(args.seed)
+    beats = sets[0][0].shape[1] < 2 * sets[0][1]
+    shape = (1, len(sets)) if beats else (len(sets), 3)
+    figure = Figure(figsize=(WIDTH, 2.6 if beats else 1.3 * len(sets)), layout="constrained")
+    axes = figure.subplots(*shape, sharex=True, sharey=beats or "row", squeeze=False)
+    for k, ((x, fs), name) in enumerate(zip(sets, args.names.split(","), strict=True)):
+        chosen = x[rng.permutation(len(x))[: 60 if beats else 3]]
+        t = np.arange(x.shape[1]) / fs
+        color = SYNTHETIC if k else RECORDED
+        if beats:
+            axes[0, k].plot(t, chosen.T, color=color, linewidth=0.5, alpha=0.5)
+            axes[0, k].plot(t, x.mean(axis=0), color="black", linewidth=1.2)
+            axes[0, k].set_title(name)
+        else:
+            for axis, record in zip(axes[k], chosen, strict=True):
+                axis.plot(t, record, color=color, linewidth=0.7)
+            axes[k, 0].set_title(name, loc="left")
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("mV")
+    return figure
+
+
+with open(args.out, "wb") as file:
+    file.write(draw_all({"records": draw})["records"])
