@@ -11,8 +11,7 @@ import argparse
 import json
 
 import numpy as np
-
-from ecgkern._style import RECORDED, SYNTHETIC, WIDTH, draw_all
+from matplotlib.figure import Figure
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
 parser.add_argument("files", metavar="FILE", nargs="+", help="the first one is of recordings")
@@ -29,33 +28,25 @@ def read(path):
         return file["x"][:, :, 0], fs
 
 
-def draw():
-    """Rows of records, or panels of beats."""
-    from matplotlib.figure import Figure
-
-    sets, rng = [read(path) for path in args.files], np.random.default_rng(args.seed)
-    beats = sets[0][0].shape[1] < 2 * sets[0][1]
-    shape = (1, len(sets)) if beats else (len(sets), 3)
-    figure = Figure(figsize=(WIDTH, 2.6 if beats else 1.3 * len(sets)), layout="constrained")
-    axes = figure.subplots(*shape, sharex=True, sharey=beats or "row", squeeze=False)
-    for k, ((x, fs), name) in enumerate(zip(sets, args.names.split(","), strict=True)):
-        chosen = x[rng.permutation(len(x))[: 60 if beats else 3]]
-        t = np.arange(x.shape[1]) / fs
-        color = SYNTHETIC if k else RECORDED
-        if beats:
-            axes[0, k].plot(t, chosen.T, color=color, linewidth=0.5, alpha=0.5)
-            axes[0, k].plot(t, x.mean(axis=0), color="black", linewidth=1.2)
-            axes[0, k].set_title(name)
-        else:
-            for axis, record in zip(axes[k], chosen, strict=True):
-                axis.plot(t, record, color=color, linewidth=0.7)
-            axes[k, 0].set_title(name, loc="left")
-    for axis in axes[-1]:
-        axis.set_xlabel("s")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("mV")
-    return figure
-
-
-with open(args.out, "wb") as file:
-    file.write(draw_all({"records": draw})["records"])
+sets, rng = [read(path) for path in args.files], np.random.default_rng(args.seed)
+beats = sets[0][0].shape[1] < 2 * sets[0][1]
+figure = Figure(figsize=(9, 2.4 if beats else 1.2 * len(sets)), layout="constrained")
+axes = figure.subplots(*((1, len(sets)) if beats else (len(sets), 3)), sharex=True, sharey=True, squeeze=False)
+for k, ((x, fs), name) in enumerate(zip(sets, args.names.split(","), strict=True)):
+    t, color = np.arange(x.shape[1]) / fs, "#30506e" if k else "#404040"
+    chosen = x[rng.permutation(len(x))[: 60 if beats else 3]]
+    if beats:
+        axes[0, k].plot(t, chosen.T, color=color, linewidth=0.5, alpha=0.5)
+        axes[0, k].plot(t, x.mean(axis=0), color="#b3202c", linewidth=1.5)
+    else:
+        for axis, record in zip(axes[k], chosen, strict=True):
+            axis.plot(t, record, color=color, linewidth=0.7)
+    axes.flat[k if beats else 3 * k].set_title(name, fontsize=9, loc="left")
+for axis in axes.flat:
+    axis.grid(color="#e0d0d0", linewidth=0.5)
+    axis.set_ylim(-1, 2)
+for axis in axes[-1]:
+    axis.set_xlabel("s")
+for axis in axes[:, 0]:
+    axis.set_ylabel("mV")
+figure.savefig(args.out, dpi=110)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecgkern.conv._problem import Problem
 
-RADICES = (12, 8, 4)  # of the passes within a block, fortran/fft.inc; 8 blocks make a period
+RADICES = (12, 8, 6, 4)  # of the passes within a block, fortran/fft.inc; 8 blocks make a period
 LONGEST = 8192  # period that "auto" takes: 512 kB for the channels that are transformed together
 FEWEST = 4  # units for which it does: several threads must find work
 MOST_SPECTRA = 2**25  # values of the spectra of all kernels for which it does
@@ -25,13 +25,19 @@ CALL = 3e6  # what preparing transforms takes, however small the problem
 
 
 class Plan(NamedTuple):
-    """How records are cut into units, each the moments that one transform covers."""
+    """How records are cut into units, each the moments of a phase, every dilation-th, that one transform covers."""
 
     period: int
     radices: tuple[int, ...]
-    n_segments: int  # units of a record
-    step: int  # moments from one unit to the next
+    n_phases: int  # of a record
+    n_segments: int  # units of a phase
+    step: int  # moments of a phase from one unit to the next
     lead: int  # moments before those that a unit gives results for with which its period begins
+
+    @property
+    def n_units(self) -> int:
+        """Units of a record."""
+        return self.n_phases * self.n_segments
 
 
 def batch(n_inputs: int) -> int:
@@ -40,16 +46,17 @@ def batch(n_inputs: int) -> int:
 
 
 @functools.lru_cache(256)
-def plan(length: int, reach: int) -> Plan:
-    """Return the cheapest plan for kernels that reach this far to either side."""
+def plan(n_moments: int, dilation: int, reach: int) -> Plan:
+    """Return the cheapest plan for kernels that reach this many taps to either side."""
     found = []
+    n_phases, length = min(dilation, n_moments), -(-n_moments // dilation)
     for radices in _all_radices((length + reach) * 3 // 2):
         period = 8 * math.prod(radices)
         if period >= length + reach:  # one unit: what goes beyond one end meets the zeros beyond the other
-            found.append(Plan(period, radices, 1, length, 0))
+            found.append(Plan(period, radices, n_phases, 1, length, 0))
         elif period > 2 * reach:
             step = period - 2 * reach
-            found.append(Plan(period, radices, -(-length // step), step, reach))
+            found.append(Plan(period, radices, n_phases, -(-length // step), step, reach))
 
     def cost(p: Plan) -> float:
         return p.n_segments * p.period * (4 + len(p.radices) + math.log2(p.period))
@@ -67,7 +74,7 @@ def _all_radices(most: int) -> list[tuple[int, ...]]:
                 block, radices = block * radix, (*radices, radix)
                 if block not in found or len(radices) < len(found[block]):
                     found[block] = radices
-    return [radices for block, radices in sorted(found.items()) if block > 1]
+    return [radices for block, radices in sorted(found.items()) if block > 1 and block % 4 == 0]
 
 
 def chosen(problem: Problem, gradients: str) -> NDArray[np.bool_]:
@@ -81,8 +88,8 @@ def chosen(problem: Problem, gradients: str) -> NDArray[np.bool_]:
         return ~nothing if problem.method == "fft" else nothing
     n_records, n_inputs, length = problem.x.shape
     direct = problem.channels * (problem.sizes * n_inputs + OTHER_TAPS) * (n_records * length * TAP[gradients])
-    p = plan(length, problem.padding)
-    units = n_records * p.n_segments
+    p = plan(length, problem.dilation, int(problem.sizes.max()) // 2)
+    units = n_records * p.n_units
     if p.period > LONGEST or (gradients == "none" and units < FEWEST):
         return nothing
     n_transforms, n_products = {"none": (1, 1), "weights": (2, 2), "all": (2, 4)}[gradients]

@@ -124,7 +124,7 @@ def _convolve_by_fft(problem: Problem, by_fft: NDArray[np.bool_], out: NDArray[A
     """Add the part of some kernels to out; without a merge, write it."""
     n_threads = _threads.threads_for(problem.work)
     p, tables, spectra = _spectral(problem, by_fft)
-    units = len(problem.x) * p.n_segments
+    units = len(problem.x) * p.n_units
     batch = min(_fft.batch(problem.x.shape[1]), -(-units // n_threads))
     merge_weight, _ = _merge(problem)
     together = min(batch, TOGETHER, problem.x.shape[1])
@@ -144,7 +144,7 @@ def _differentiate_by_fft(
     dtype, n_inputs = grad_out.dtype, problem.x.shape[1]
     n_threads = min(_threads.threads_for(problem.work), sums.bounds.size - 1)
     p, tables, spectra = _spectral(problem, by_fft)
-    batch = min(_fft.batch(n_inputs), int(np.diff(sums.bounds).max()) * p.n_segments)
+    batch = min(_fft.batch(n_inputs), int(np.diff(sums.bounds).max()) * p.n_units)
     together = min(batch, TOGETHER, n_inputs)
     merge_weight, merge_bias = _merge(problem)
     with_merge, need_x, group = problem.merge_weight is not None, grad_x is not None, _group(problem)
@@ -164,7 +164,7 @@ def _differentiate_by_fft(
 def _spectral(problem: Problem, by_fft: NDArray[np.bool_]) -> tuple[_fft.Plan, tuple[Any, ...], NDArray[Any]]:
     """Plan, tables of the channels and of the transform, and room for the spectra of kernels, biases and merge."""
     dtype, (_, n_inputs, length) = problem.x.dtype, problem.x.shape
-    p = _fft.plan(length, problem.dilation * (int(problem.sizes[by_fft].max()) // 2))
+    p = _fft.plan(length, problem.dilation, int(problem.sizes[by_fft].max()) // 2)
     chosen = np.flatnonzero(problem.places(by_fft)[0])
     sizes = np.repeat(problem.sizes, problem.channels)
     starts = np.cumsum(n_inputs * sizes) - n_inputs * sizes
