@@ -207,9 +207,13 @@ def best_of_three(peer):
 
 
 def memory_of(prepare, variables, task, n, c_in):
-    few, all_records = (functools.partial(random_problem, task, records, c_in) for records in (min(n, FEW), n))
-    call = functools.partial(peers.prepared_and_called, prepare)
-    return extra_mb(call, few, all_records, variables)
+    """Of the call alone: what a peer copies its arguments to is no more than what others are given."""
+    few, all_records = (functools.partial(call_of, prepare, task, records, c_in) for records in (min(n, FEW), n))
+    return extra_mb(peers.called, few, all_records, variables)
+
+
+def call_of(prepare, task, n, c_in):
+    return (prepare(*random_problem(task, n, c_in)),)
 
 
 @functools.cache
