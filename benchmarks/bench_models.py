@@ -16,7 +16,7 @@ from measure import extra_mb, peer_in, process_with
 from peers_conv import TUNED_MALLOC
 from peers_models import Form
 
-from ecgkern.torch.models import LSTMVAE
+from ecgkern.torch.models import GAN, LSTMVAE
 
 N, FEW = 64, 8  # records of a step, and of one that warms up
 
@@ -24,6 +24,8 @@ FORMS = {
     "LSTM-VAE": Form(LSTMVAE, {}),
     "LSTM-VAE with ReLU": Form(LSTMVAE, {"pre_merge_activation": "relu"}),
     "LSTM-VAE, seed's form": Form(LSTMVAE, {"preset": "seed"}, rounds=3),
+    # Of the steps without a penalty, three of four: its second derivative is the composite's in all variants.
+    "GAN, discriminator": Form(GAN, {"length": 1000, "generator": "bilstm", "penalty": 0.0}, "discriminator"),
 }
 
 # What convolves, and variables of the environment.

@@ -19,6 +19,9 @@ parser.add_argument("--names", required=True, help="what to call them, separated
 parser.add_argument("--out", default="records.png", help="default: %(default)s")
 parser.add_argument("--seed", type=int, default=0, help="of the choice of records")
 args = parser.parse_args()
+names = args.names.split(",")
+if len(names) != len(args.files):
+    parser.error(f"--names must have a name for each of the {len(args.files)} files, got {len(names)}")
 
 
 def read(path):
@@ -32,19 +35,18 @@ sets, rng = [read(path) for path in args.files], np.random.default_rng(args.seed
 beats = sets[0][0].shape[1] < 2 * sets[0][1]
 figure = Figure(figsize=(9, 2.4 if beats else 1.2 * len(sets)), layout="constrained")
 axes = figure.subplots(*((1, len(sets)) if beats else (len(sets), 3)), sharex=True, sharey=True, squeeze=False)
-for k, ((x, fs), name) in enumerate(zip(sets, args.names.split(","), strict=True)):
+for k, ((x, fs), name) in enumerate(zip(sets, names, strict=True)):
     t, color = np.arange(x.shape[1]) / fs, "#30506e" if k else "#404040"
     chosen = x[rng.permutation(len(x))[: 60 if beats else 3]]
     if beats:
         axes[0, k].plot(t, chosen.T, color=color, linewidth=0.5, alpha=0.5)
         axes[0, k].plot(t, x.mean(axis=0), color="#b3202c", linewidth=1.5)
     else:
-        for axis, record in zip(axes[k], chosen, strict=True):
+        for axis, record in zip(axes[k], chosen, strict=False):
             axis.plot(t, record, color=color, linewidth=0.7)
     axes.flat[k if beats else 3 * k].set_title(name, fontsize=9, loc="left")
 for axis in axes.flat:
     axis.grid(color="#e0d0d0", linewidth=0.5)
-    axis.set_ylim(-1, 2)
 for axis in axes[-1]:
     axis.set_xlabel("s")
 for axis in axes[:, 0]:

@@ -32,7 +32,7 @@ MODELS = {
         {"length": 40, "hidden": 8, "latent": 4, "patch": 20, "n_leads": 2, "n_classes": 2},
         ("N", "V"),
     ),
-    "gan": (models.GAN, {"length": 50, "width": 4}, ()),
+    "gan": (models.GAN, {"length": 50, "width": 4, "n_classes": 2}, ("N", "V")),
     "gan by an lstm": (models.GAN, {"length": 40, "generator": "bilstm", "hidden": 8, "width": 4}, ()),
 }
 LEADS = ("I", "II")
@@ -59,7 +59,7 @@ def exported(tmp_path_factory):
 @pytest.mark.parametrize("name", MODELS)
 def test_onnx_makes_the_records_of_pytorch_for_any_batch(exported, name):
     before, after = exported(name)
-    condition = "V" if name == "classes" else None
+    condition = "V" if MODELS[name][2] else None
     sampler, model = Sampler.load(before, seed=7, condition=condition), OnnxModel(after, threads=1)
     for n in (1, 2, 5, 40):
         records = model.sample(n, seed=7, condition=condition)

@@ -1,6 +1,7 @@
 """The adversarial models: their losses against formulas written out, and what they learn to generate."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from torch.nn import functional  # noqa: E402
 from ecgkern.generate._sampler import Sampler, interpolate  # noqa: E402
 from ecgkern.torch.data import Signals  # noqa: E402
 from ecgkern.torch.models import GAN, LSTMVAE, VAEGAN, load, save  # noqa: E402
-from ecgkern.torch.models._gan import SCALE  # noqa: E402
 from ecgkern.torch.training import fit  # noqa: E402
 
+_gan = sys.modules[GAN.__module__]
 SMALL = {"latent": 5, "width": 4, "hidden": 6}
 GANS = {
     "conv": {"length": 70, **SMALL},
@@ -54,12 +55,12 @@ def batch_of(model, n=4):
 
 def critic(discriminator, x, condition=None):
     """How real records are, by the parts of the discriminator."""
-    x = x.transpose(1, 2) / SCALE
+    x = x.transpose(1, 2) / _gan.SCALE
     h = torch.cat([kernel(x) for kernel in discriminator.kernels.conv_kernels], dim=1).relu()
     h = functional.leaky_relu(discriminator.kernels.conv_merge(h), 0.2)
     place = torch.linspace(-1, 1, x.shape[2], dtype=x.dtype)
     h = discriminator.layers(torch.cat([h, place.expand(len(h), 1, -1)], dim=1)).mean(dim=2)
-    spread = (h - h.mean(dim=0)).square().mean(dim=0).sqrt().mean()
+    spread = ((h - h.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean()
     real = discriminator.output(torch.cat([h, spread.expand(len(h), 1)], dim=1))[:, 0]
     if condition is not None:
         real = real + (discriminator.classes.weight[condition] * h).sum(dim=1)
@@ -111,7 +112,7 @@ def test_the_losses_of_the_discriminator(model, penalised, monkeypatch):
         loss = (1 + (-of_real).exp()).log().mean() + (1 + of_fake.exp()).log().mean()
         at = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(critic(judge, at, condition).sum(), at, create_graph=True)
-    norm = SCALE * slope.flatten(1).norm(dim=1)
+    norm = _gan.SCALE * slope.flatten(1).norm(dim=1)
     weight = model.config["penalty"]
     excess = (norm - 1).square().mean() if model.config["loss"] == "wgan-gp" else norm.square().mean() / 2
     expected = loss + 4 * weight * excess * penalised
@@ -164,9 +165,11 @@ def test_losses_of_a_stretch_of_records():
             assert bool(model.losses(phase, batch, beta=1e-3)["loss"].isfinite())
 
 
-def test_losses_under_autocast(model):
+@pytest.mark.parametrize("n", [4, 1])
+def test_losses_under_autocast_and_of_a_single_record(model, n, monkeypatch):
+    monkeypatch.setattr(_gan, "PENALTY_EVERY", 1)
     model = model.float()
-    batch = {name: value.float() if name == "x" else value for name, value in batch_of(model).items()}
+    batch = {name: value.float() if name == "x" else value for name, value in batch_of(model, n).items()}
     for phase, parameters in model.phases().items():
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
@@ -271,6 +274,12 @@ def test_arguments_of_calls():
     for shape in ((2, 70), (2, 70, 2), (2, 71, 1), (2, 0, 1)):
         with pytest.raises(ValueError, match=r"x must have shape \(n, length, 1\) with a length of at most 70"):
             conv.losses("generator", {"x": torch.zeros(shape)}, beta=0.0)
+    for shape in ((2, 60), (2, 5, 1), (2, 60, 2)):
+        for phase in ("discriminator", "generator"):
+            with pytest.raises(
+                ValueError, match=r"x must have shape \(n, length, 1\) with a length that is a multiple"
+            ):
+                VAEGAN(60).losses(phase, {"x": torch.zeros(shape)}, beta=0.0)
     with pytest.raises(ValueError, match=r"z must have shape \(n, 5\), got \(2, 4\)"):
         conv.decode(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="noise must be None with the generator 'conv'"):

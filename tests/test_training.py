@@ -399,6 +399,7 @@ def test_training_and_validation_must_fit_together(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"criterion": "last", "patience": 3}, "patience must be 0 with the criterion 'last'"),
         ({"average": 1.0}, "average must be less than 1, got 1"),
         ({"average": -0.1}, "average must not be negative"),
         ({"epochs": 0}, "epochs must be from 1"),
@@ -441,7 +442,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path):
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path):
     """The same way past the 0.3: the last level is that of the checkpoint."""
     model = Constant()
-    options = {"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "schedule": "constant", "patience": 3}
+    options = {"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "schedule": "constant"}
     result = fit(
         model, level_signals(1.0), level_signals(0.3, 8), out=tmp_path, criterion="last", device="cpu", **options
     )
@@ -551,8 +552,9 @@ def test_what_is_validated_and_kept_is_the_running_mean_of_the_weights(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "epoch-00001.pt", weights_only=True)
     levels = [*before_each_step[1:], float(state["model"]["level"])]  # after each step
     mean = levels[0]
-    for level in levels[1:]:
-        mean = 0.8 * mean + 0.2 * level
+    for n, level in enumerate(levels[1:], start=1):
+        decay = min(0.8, (1 + n) / (10 + n))
+        mean = decay * mean + (1 - decay) * level
     assert mean == pytest.approx(judged, rel=1e-5)
     assert abs(mean - levels[-1]) > 1e-3 * abs(levels[-1])
     assert float(model.level.detach()) == judged

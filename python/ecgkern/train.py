@@ -48,8 +48,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     # beta 1 spreads the phases over the whole prior, so that hardly a sample falls where no sine was.
     "sine-vae": {"epochs": 25, "learning_rate": 5e-3, "beta": 1.0, "beta_cycles": 0, "threads": 1, "at_most": 8192},
     # Past gradients say little of where an adversary stands now; the penalty comes in few steps, with large gradients.
-    "gan": {"adam_betas": (0.0, 0.99), "average": 0.99, "clip": 0.0, "criterion": "last"},
-    "vae-gan": {"adam_betas": (0.5, 0.99), "average": 0.99, "clip": 0.0, "criterion": "last"},
+    "gan": {"adam_betas": (0.0, 0.99), "average": 0.998, "clip": 0.0, "criterion": "last", "weighted": False},
+    "vae-gan": {"adam_betas": (0.5, 0.99), "average": 0.998, "clip": 0.0, "criterion": "last"},
 }
 _CHOICES = {
     "dataset": ("ptb-xl", "mit-bih"),
@@ -81,9 +81,10 @@ _HELP = {
     "weight_decay": "of Adam (default: 0)",
     "clip": "largest norm of the gradient, 0 for any (default: 1; gan and vae-gan: 0)",
     "schedule": "of the learning rate (default: cosine)",
-    "patience": "epochs without anything better after which training stops, 0 for never (default: 0)",
+    "patience": "epochs without anything better after which training stops, 0 for never (default: 0; not with "
+    "criterion last)",
     "average": "decay of the running mean of the weights that is validated and kept, 0 for none (default: 0; gan and "
-    "vae-gan: 0.99)",
+    "vae-gan: 0.998)",
     "beta": "weight of the KL divergence, at most (default: 2e-3; sine-vae: 1)",
     "beta_cycles": "how often it rises from 0; 0: constant (default: 4; sine-vae: 0)",
     "beta_ratio": "part of a cycle in which it rises (default: 0.5)",
@@ -600,7 +601,7 @@ def _card(
     numbers = "\n".join(
         f"| {name} | {'not measured' if math.isnan(value) else f'{value:.4g}'} |" for name, value in metrics.items()
     )
-    which = "that was last" if options["criterion"] == "last" else "with the lowest score"
+    which = "the last one" if options["criterion"] == "last" else "the one with the lowest score"
     real = split.train.leads != ("sine",)
     used = {**(data if real else {}), **options}
     used = {name: value for name, value in used.items() if value is not None and name != "data"}  # a place on a machine
@@ -632,7 +633,7 @@ seed.
 
 ## Training
 
-Epoch {result.best_epoch} of {len(result.curve)}, the one {which}, is kept; every epoch is in
+Epoch {result.best_epoch} of {len(result.curve)}, {which}, is kept; every epoch is in
 `curve.jsonl` and `curve.png`. {versions}.
 
 | setting | value |

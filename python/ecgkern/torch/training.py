@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ecgkern import _page, _validate
 from ecgkern.data import RecordWarning, find_r_peaks
@@ -39,7 +39,7 @@ from ecgkern.torch.losses import cyclical_beta
 
 Advance = Callable[[int, int], None]
 
-FORMAT = "ecgkern training 1"
+FORMAT = "ecgkern training 2"
 _KEPT = 2  # checkpoints: the newest, and the one before it should the disk spoil that
 _FREE_TO_CHANGE = ("epochs", "patience", "threads", "device")  # at resume
 _SCORED = 512  # records at most of the MMD that tells how good a generator is
@@ -84,7 +84,7 @@ class Options:
     learning_rate : float
         Of Adam, in every phase.
     adam_betas : tuple of float
-        Decay of Adam's two means; (0.5, 0.9) is usual for GANs.
+        Decay of Adam's two means.
     weight_decay : float
         Of Adam.
     clip : float
@@ -92,10 +92,11 @@ class Options:
     schedule : {"cosine", "plateau", "constant"}
         Learning rate: to 0 as a cosine, halved whenever 5 epochs bring nothing better, or constant.
     patience : int
-        Epochs without anything better after which training stops; 0 for never.
+        Epochs without anything better after which training stops; 0 for never. Not with the criterion "last".
     average : float
-        Decay of the running mean of the weights, which is then what is validated and kept, such as 0.99; 0 for none.
-        What a GAN generates changes from step to step, that of the mean does not.
+        Decay of the running mean of the weights, for each step of the last phase, such as 0.998; 0 for none. The mean is
+        then what is validated and kept: what a GAN generates changes from step to step, that of the mean does not.
+        After n steps the decay is at most (1 + n) / (10 + n), so that the weights of the beginning are soon forgotten.
     beta : float
         Weight of the KL divergence at most, as the model takes it.
     beta_cycles : int
@@ -170,6 +171,8 @@ class Options:
         _validate.choice(self.schedule, "schedule", ("cosine", "plateau", "constant"))
         _validate.choice(self.criterion, "criterion", ("auto", "loss", "mmd", "last"))
         _validate.choice(self.precision, "precision", ("float32", "bfloat16"))
+        if self.criterion == "last" and self.patience:
+            raise ValueError("patience must be 0 with the criterion 'last', which compares no epochs; 'mmd' does")
         if not isinstance(self.weighted, bool):
             raise TypeError(f"weighted must be true or false, got {self.weighted!r}")
 
@@ -239,8 +242,8 @@ def fit(
 
     Notes
     -----
-    On one machine with one number of threads the curve of a training that was killed and resumed is the same, bit for
-    bit, as that of one that was not. Extending the number of epochs changes the schedules from there on.
+    On the CPU of one machine with one number of threads the curve of a training that was killed and resumed is bit for
+    bit that of one that was not. Extending the number of epochs changes the schedules from there on.
 
     Several processes (``torchrun --nproc-per-node N``) share every batch and average their gradients: for a model
     without random numbers and without terms that look at several records, the curve is that of one process to rounding.
@@ -375,6 +378,11 @@ class _Loop:
                 f"{options.batch_size}, {len(train)} and {len(validation)}"
             )
         self.steps = options.passes * len(train) // self.batch_size
+        if options.critic_steps > options.epochs * self.steps:
+            raise TrainingError(
+                f"critic_steps must be at most the {options.epochs * self.steps} steps that there are in all, or the "
+                f"last phase has none; got {options.critic_steps}"
+            )
         self.phases: dict[str, list[nn.Parameter]] = model.phases()
         self.criterion = options.criterion
         self.adversarial = "discriminator" in self.phases  # then the losses say little, and some need gradients
@@ -395,9 +403,7 @@ class _Loop:
             if options.schedule == "plateau"
             else {}
         )
-        self.averaged = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.average)) if options.average else None
-        )
+        self.averaged = AveragedModel(model, multi_avg_fn=_running_mean(options.average)) if options.average else None
         self.judged = model if self.averaged is None else self.averaged.module
         self.curve: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
@@ -465,11 +471,12 @@ class _Loop:
             these = slice(step * self.batch_size, (step + 1) * self.batch_size)
             batch, share = self.batch(self.train, order[these], starts[these] if self.options.crop else None)
             *others, last = self.phases
-            for phase in [*others, last] if (done + 1) % self.options.critic_steps == 0 else others or [last]:
+            turn = [*others, last] if (done + 1) % self.options.critic_steps == 0 else others or [last]
+            for phase in turn:
                 for name, value in self.step(phase, batch, share, beta, f"epoch {epoch}, step {step + 1}").items():
                     key = self.key(phase, name)
                     sums[key], counts[key] = sums.get(key, 0.0) + value, counts.get(key, 0) + 1
-            if self.averaged is not None:
+            if self.averaged is not None and last in turn:
                 self.averaged.update_parameters(self.model)
             progress(done + 1)
         validated, score = self.validate(epoch)
@@ -747,6 +754,18 @@ def _difference(saved: Any, given: Any, where: str = "") -> str:
                 return found
         return ""
     return "" if saved == given else f"{where} was {saved!r}, now {given!r}"
+
+
+def _running_mean(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Return what AveragedModel updates the means by."""
+
+    def update(means: Any, values: Any, n: Any) -> None:
+        kept = min(decay, (1 + int(n)) / (10 + int(n)))
+        with torch.no_grad():
+            for mean, value in zip(means, values, strict=True):
+                mean.lerp_(value, 1 - kept)
+
+    return update
 
 
 # --- signals and processes --------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def save(model: nn.Module, path: str | PathLike[str], **facts: Any) -> None:
 
     Parameters
     ----------
-    model : LSTMVAE or SineVAE
+    model : GAN, LSTMVAE, SineVAE or VAEGAN
         The model.
     path : path
         The file, usually .safetensors.
@@ -78,7 +78,7 @@ def load(path: str | PathLike[str]) -> Any:
 
     Returns
     -------
-    LSTMVAE or SineVAE
+    GAN, LSTMVAE, SineVAE or VAEGAN
         On the CPU, in evaluation mode, with the attribute ``facts``, a dict of what `save` was given.
 
     Raises

@@ -24,7 +24,8 @@ SCALE = 0.25  # mV, of what the networks see and say as 1: about the standard de
 SLOPE = 0.2  # of LeakyReLU, below zero
 HALVINGS = 4  # of the length in the discriminator, doublings in the generator
 KERNEL = 5  # taps of their convolutions
-PENALISED = 4  # one in so many steps has a penalty on the gradient, of as many times the weight: it costs four steps
+TINY = 1e-8  # of a variance, so that its root has a slope where records are the same
+PENALTY_EVERY = 4  # steps on average, with as many times the weight: it costs four steps
 
 
 class GAN(nn.Module):
@@ -217,7 +218,7 @@ class VAEGAN(LSTMVAE):
 
     Parameters
     ----------
-    length, n_leads, patch, latent, hidden, projected, merge_out, pre_merge_activation, dropout, n_classes
+    length, n_leads, patch, latent, hidden, projected, merge_out, pre_merge_activation, noise_scale, dropout, n_classes
         As of :class:`LSTMVAE`, in its default form.
     adversarial : float, default 1e-3
         Weight of the generator's loss beside that of the autoencoder, in mV².
@@ -237,9 +238,10 @@ class VAEGAN(LSTMVAE):
     Notes
     -----
     Prior and decoder are the generator: the loss of the phase "generator" is that of :class:`LSTMVAE` plus
-    `adversarial` times that of :class:`GAN`'s generator for records that are drawn from the prior, after Larsen et al.
-    (2016, arXiv:1512.09300). Its gradient goes through the decoder and through the normal distributions of the prior,
-    not through the choice among them.
+    `adversarial` times that of :class:`GAN`'s generator for records that are drawn from the prior. Larsen et al. (2016,
+    arXiv:1512.09300), whose idea it is, have reconstructions judged as well, and measure their error by features of the
+    discriminator; here it is that of the samples. The gradient of what the discriminator says goes through the decoder
+    and through the normal distributions of the prior, not through the choice among them.
 
     Examples
     --------
@@ -274,11 +276,10 @@ class VAEGAN(LSTMVAE):
 
     def phases(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of the two phases of training."""
-        critics = list(self.discriminator.parameters())
-        theirs = {id(parameter) for parameter in critics}
+        named = list(self.named_parameters())
         return {
-            "discriminator": critics,
-            "generator": [parameter for parameter in self.parameters() if id(parameter) not in theirs],
+            "discriminator": list(self.discriminator.parameters()),
+            "generator": [parameter for name, parameter in named if not name.startswith("discriminator.")],
         }
 
     def losses(self, phase: str, batch: Mapping[str, Tensor], *, beta: float) -> dict[str, Tensor]:
@@ -295,6 +296,7 @@ class VAEGAN(LSTMVAE):
         """
         _validate.choice(phase, "phase", tuple(self.phases()))
         x, condition = batch["x"], batch.get("condition")
+        self._check(x)
         terms = self._terms(batch, beta) if phase == "generator" else {}
         fakes = self.decode(self._draw(x.shape[0], x.shape[1] // self.config["patch"], condition))
         if phase == "discriminator":
@@ -332,29 +334,29 @@ class Discriminator(nn.Module):
         # Convolutions and the mean do not know where they are, but beats are cut out around their R peak.
         place = torch.linspace(-1, 1, h.shape[2], dtype=h.dtype, device=h.device).expand(h.shape[0], 1, -1)
         h = self.layers(torch.cat([h, place], dim=1)).mean(dim=2)
-        spread = h.std(dim=0, correction=0).mean().expand(h.shape[0], 1)
+        spread = (h.var(dim=0, correction=0) + TINY).sqrt().mean().expand(h.shape[0], 1)
         real = self.output(torch.cat([h, spread], dim=1))[:, 0]
         wanted = class_vectors(self.classes, condition, x.shape[0])
         return real if wanted is None else real + (wanted * h).sum(dim=1)
 
     def losses(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
         """Return what the discriminator minimises, and its parts."""
-        penalised = bool(self.penalty) and bool(torch.rand(()) < 1 / PENALISED)
+        penalised = bool(self.penalty) and bool(torch.rand(()) < 1 / PENALTY_EVERY)
         if self.wasserstein:
             of_real, of_fake = self(real, condition), self(fake, condition)
             distance = of_fake.mean() - of_real.mean()
             if penalised:
                 share = torch.rand(real.shape[0], 1, 1, dtype=real.dtype, device=real.device)
-                between = torch.lerp(fake, real, share).requires_grad_()
-                excess = self._slope(self(between, condition), between).clamp(min=1e-12).sqrt() - 1
+                between = torch.lerp(fake.to(real.dtype), real, share).requires_grad_()
+                excess = self._squared_gradient(self(between, condition), between).clamp(min=1e-12).sqrt() - 1
                 penalty = self.penalty * excess.square().mean()
         else:
             real = real.detach().requires_grad_(penalised)
             of_real, of_fake = self(real, condition), self(fake, condition)
             distance = functional.softplus(-of_real).mean() + functional.softplus(of_fake).mean()
             if penalised:
-                penalty = 0.5 * self.penalty * self._slope(of_real, real).mean()
-        penalty = PENALISED * penalty if penalised else torch.zeros_like(distance)
+                penalty = 0.5 * self.penalty * self._squared_gradient(of_real, real).mean()
+        penalty = PENALTY_EVERY * penalty if penalised else torch.zeros_like(distance)
         return {
             "loss": distance + penalty,
             "penalty": penalty.detach(),
@@ -367,7 +369,7 @@ class Discriminator(nn.Module):
         said = self(fake, condition)
         return -said.mean() if self.wasserstein else functional.softplus(-said).mean()
 
-    def _slope(self, said: Tensor, x: Tensor) -> Tensor:
+    def _squared_gradient(self, said: Tensor, x: Tensor) -> Tensor:
         """Return the squared norm of each record's gradient, with respect to the record in units of `SCALE`."""
         (gradient,) = torch.autograd.grad(said.sum(), x, create_graph=True)
         return (SCALE * gradient).square().sum(dim=(1, 2))

@@ -221,14 +221,7 @@ class LSTMVAE(nn.Module):
         -------
         mean, log_var : Tensor, shape (n, length / patch, latent) or, in the seed's form, (n, latent)
         """
-        patch, leads, length = (self.config[name] for name in ("patch", "n_leads", "length"))
-        if self._seed_form:
-            fits, wanted = x.shape[1:] == (length, leads), f"(n, {length}, {leads})"
-        else:
-            fits = x.dim() == 3 and x.shape[2] == leads and x.shape[1] > 0 and x.shape[1] % patch == 0
-            wanted = f"(n, length, {leads}) with a length that is a multiple of {patch}"
-        if not fits:
-            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
+        self._check(x)
         first, *others = self.conv_merge
         y = multiscale_conv1d(
             x.transpose(1, 2),
@@ -241,11 +234,22 @@ class LSTMVAE(nn.Module):
         )
         for layer in others:
             y = layer(y)
-        steps = y.transpose(1, 2).reshape(x.shape[0], x.shape[1] // patch, -1)
+        steps = y.transpose(1, 2).reshape(x.shape[0], x.shape[1] // self.config["patch"], -1)
         states, (last, _) = self.encoder_lstm(self.merge_activation(self.merge_project(steps)))
         summary = last[-1] if self._seed_form else states
         summary = self.dropout_latent(self.encoder_norm(summary))
         return self.fc_mean(summary), self.fc_log_var(summary).clamp(-10, 10)
+
+    def _check(self, x: Tensor) -> None:
+        """Raise unless x are records for this model."""
+        patch, leads, length = (self.config[name] for name in ("patch", "n_leads", "length"))
+        if self._seed_form:
+            fits, wanted = x.shape[1:] == (length, leads), f"(n, {length}, {leads})"
+        else:
+            fits = x.dim() == 3 and x.shape[2] == leads and x.shape[1] > 0 and x.shape[1] % patch == 0
+            wanted = f"(n, length, {leads}) with a length that is a multiple of {patch}"
+        if not fits:
+            raise ValueError(f"x must have shape {wanted}, got {tuple(x.shape)}")
 
     def reparameterize(self, mean: Tensor, log_var: Tensor) -> Tensor:
         """Return z, drawn from the normal distribution in training, its mean in evaluation."""
@@ -307,8 +311,7 @@ class LSTMVAE(nn.Module):
         Tensor, shape (n, length, n_leads)
         """
         n = _validate.positive_integer(n, "n")
-        weight = self.fc_mean.weight
-        options: dict[str, Any] = {"generator": generator, "dtype": weight.dtype, "device": weight.device}
+        options = self._random(generator)
         length, leads = self.config["length"], self.config["n_leads"]
         if self._seed_form:
             if condition is not None:
@@ -321,10 +324,14 @@ class LSTMVAE(nn.Module):
 
     def _draw(self, n: int, steps: int, condition: Tensor | None, generator: torch.Generator | None = None) -> Tensor:
         """Return z (n, steps, latent) from the learned prior."""
-        weight, latent = self.fc_mean.weight, self.config["latent"]
-        options: dict[str, Any] = {"generator": generator, "dtype": weight.dtype, "device": weight.device}
+        latent, options = self.config["latent"], self._random(generator)
         normal, uniform = torch.randn(n, steps, latent, **options), torch.rand(n, steps, 1, **options)
         return self.prior.draw(normal, uniform, condition)
+
+    def _random(self, generator: torch.Generator | None) -> dict[str, Any]:
+        """Return how to draw numbers like the weights."""
+        weight = self.fc_mean.weight
+        return {"generator": generator, "dtype": weight.dtype, "device": weight.device}
 
     def phases(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of the one phase of training."""
@@ -411,7 +418,7 @@ class LSTMVAE(nn.Module):
                 "merge_out": state["merge_project.weight"].shape[1],
             }
             noisy = state["decoder_lstm.weight_ih_l0"].shape[1] > config["latent"]
-            model = cls(
+            model = LSTMVAE(
                 length,
                 preset="seed",
                 pre_merge_activation=pre_merge_activation,
@@ -431,7 +438,7 @@ class Prior(nn.Module):
 
     def __init__(self, latent: int, hidden: int, n_classes: int) -> None:
         super().__init__()
-        self.latent, self.n_classes = latent, n_classes
+        self.latent = latent
         self.classes = nn.Embedding(n_classes, hidden) if n_classes else None
         self.lstm = nn.LSTM(latent, hidden, batch_first=True)
         self.output = nn.Linear(hidden, MIXTURE * (1 + 2 * latent))
