@@ -27,13 +27,18 @@ parser.add_argument("--reference", metavar="FILE", help="a .npz file of ten-seco
 parser.add_argument("--beats", action="store_true", help="windows around R peaks in place of ten-second records")
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
+if args.n < 1:
+    parser.error(f"--n must be at least 1, got {args.n}")
 
 
 def heart_rates(path):
     """Mean heart rate of each record, in beats per minute, and the name of its lead."""
-    with np.load(path) as file:
-        facts = json.loads(str(file["facts"]))
-        rows = np.split(file["r_peaks"], file["row_offsets"][1:-1])
+    try:
+        with np.load(path) as file:
+            facts = json.loads(str(file["facts"]))
+            rows = np.split(file["r_peaks"], file["row_offsets"][1:-1])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        parser.error(f"--reference {path} is no file of records as ecgkern train writes it ({error})")
     rates = [60 * facts["fs"] / np.diff(peaks).mean() for peaks in rows if len(peaks) > 2]
     if not rates:
         parser.error(f"--reference {path} has no record with three R peaks; name one of ten-second records")

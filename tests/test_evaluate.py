@@ -11,6 +11,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -267,37 +268,74 @@ def rows_of(numbers):
     return {row["name"]: row for kind in ("distances", "records") for row in numbers[kind]}
 
 
-def test_the_best_of_several_sets_is_marked_in_every_row(table_of):
+def test_what_is_nearest_to_the_last_column_is_marked_in_every_row(table_of):
     numbers = table_of(ecgs(1), good=ecgs(3), large=ecgs(2, size=1.5), fast=ecgs(4, bpm=110.0))
     assert list(numbers["sets"]) == ["good", "large", "fast"]
     rows = rows_of(numbers)
-    assert rows["PSD distance (dB)"]["best"] == ["good"]
-    assert rows["MMD², spectra"]["best"] == ["good"]
-    assert rows["MMD², spectra: p"]["best"] == []
+    assert rows["PSD distance (dB)"]["nearest"] == ["good"]
+    assert rows["MMD², spectra"]["nearest"] == ["good"]
+    assert rows["MMD², spectra: p"]["nearest"] == rows["records"]["nearest"] == []
     assert rows["MMD², spectra: p"]["values"]["large"] == 0.01
     assert rows["heart rate, median (beats/min)"]["values"]["fast"] == pytest.approx(110, abs=5)
     assert rows["heart rate, median (beats/min)"]["real"] == pytest.approx(70, abs=5)
-    assert rows["heart rate, median (beats/min)"]["best"] != ["fast"]
+    assert rows["heart rate, median (beats/min)"]["nearest"] != ["fast"]
     heights = rows["peak to peak of lead II, median (mV)"]
     assert heights["values"]["large"] / heights["real"] == pytest.approx(1.5, rel=0.05)
     for name, entry in numbers["sets"]["good"]["distances"].items():
         row = rows[_report.with_unit(name, entry["unit"])]
         assert row["values"]["good"] == np.median(entry["real_half_to_synthetic"])
         assert row["real"] == np.median(entry["real_half_to_real_half"])
-        least = min(row["values"].values())
-        assert row["best"] == [label for label, value in row["values"].items() if value == least]
+        off = {label: abs(value - row["real"]) for label, value in row["values"].items()}
+        assert row["nearest"] == [label for label, value in off.items() if value == min(off.values())]
         for other in ("large", "fast"):
             assert (
                 numbers["sets"][other]["distances"][name]["real_half_to_real_half"] == entry["real_half_to_real_half"]
             )
 
 
+def test_copies_and_averages_and_nothing_are_not_marked_beside_real_records(table_of):
+    real = ecgs(1, 40)
+    average = real.mean(axis=0) + 0.02 * ecgs(5, 40)
+    numbers = table_of(real, good=ecgs(3, 40), average=average, copies=real[::-1], flat=0.01 * ecgs(6, 40))
+    rows = rows_of(numbers)
+    energy, dtw = rows["energy distance (mV)"], rows["DTW to the nearest real record (mV)"]
+    assert min(energy["values"], key=energy["values"].get) != "good"
+    assert energy["nearest"] == dtw["nearest"] == ["good"]
+    assert dtw["values"]["copies"] == 0
+    assert "as good as real, varies less, or copies real records" in _side_by_side.terminal(numbers)
+
+
+def test_sets_that_are_far_off_differ_by_mmd(table_of):
+    rows = rows_of(table_of(ecgs(1), good=ecgs(3), far=ecgs(2, size=3.0), farther=ecgs(2, size=8.0)))
+    values = rows["MMD², signals"]["values"]
+    assert values["farther"] > 1.2 * values["far"] > 1.2 * values["good"]
+
+
 def test_a_column_is_the_same_whatever_stands_beside_it(table_of):
-    first = table_of(ecgs(1), good=ecgs(3), other=ecgs(4, bpm=110.0))
-    second = table_of(ecgs(1), good=ecgs(3), other=50 * ecgs(2))
-    for row, again in zip(first["distances"], second["distances"], strict=True):
-        assert row["values"]["good"] == again["values"]["good"]
-        assert row["real"] == again["real"]
+    good, other, huge, many = ecgs(3), ecgs(4, bpm=110.0), 50 * ecgs(2), ecgs(5, 30)
+    first, *more = (
+        table_of(ecgs(1), **sets)
+        for sets in (
+            {"good": good, "other": other},
+            {"huge": huge, "good": good},
+            {"many": many, "other": other, "good": good, "huge": huge},
+        )
+    )
+    for numbers in more:
+        for row, again in zip(first["distances"], numbers["distances"], strict=True):
+            assert row["values"]["good"] == again["values"]["good"]
+            assert row["real"] == again["real"]
+
+
+def test_what_makes_the_halves_a_worse_yardstick_is_said(table_of, tmp_path):
+    notes = table_of(ecgs(1), good=ecgs(3), few=ecgs(2, 7))["notes"]
+    assert "few has only 7 records, so every distance is from 7 records of each set." in notes
+    assert not [line for line in table_of(ecgs(1), good=ecgs(3), few=ecgs(2, 8))["notes"] if "has only" in line]
+    np.savez(tmp_path / "two.npz", x=ecgs(1), fs=FS, patients=np.arange(N) // 2)
+    sets = [str(tmp_path / f"{name}.npy") for name in ("good", "few")]
+    report = evaluate(tmp_path / "two.npz", sets, lead_order=ORDER, n_resamples=9, out=tmp_path / "out", quiet=True)
+    notes = json.loads((report.parent / "report.json").read_text())["notes"]
+    assert any(line.startswith("REAL has several records a patient (16 of 8)") for line in notes)
 
 
 def test_distances_of_sets_of_any_size_are_of_equally_many_records(table_of, monkeypatch):
@@ -308,7 +346,7 @@ def test_distances_of_sets_of_any_size_are_of_equally_many_records(table_of, mon
     assert sizes == {8}
     assert numbers["halves"] == {"splits": 10, "records": 8, "compared_with": 8}
     assert rows_of(numbers)["records"] == {
-        "name": "records", "values": {"good": 16, "small": 10}, "real": 16, "best": [],
+        "name": "records", "values": {"good": 16, "small": 10}, "real": 16, "nearest": [],
     }  # fmt: skip
     few = table_of(ecgs(1), good=ecgs(3), few=ecgs(2, 5))
     assert few["halves"]["compared_with"] == 5
@@ -317,14 +355,15 @@ def test_distances_of_sets_of_any_size_are_of_equally_many_records(table_of, mon
     )
 
 
-def test_few_real_records_have_no_ceiling(table_of):
+def test_few_real_records_have_no_yardstick(table_of):
     numbers = table_of(ecgs(1)[:3], good=ecgs(3), large=ecgs(2, size=1.5))
     rows = rows_of(numbers)
     assert rows["energy distance (mV)"]["real"] is None
     for label in ("good", "large"):
         value = numbers["sets"][label]["distances"]["energy distance"]["value"]
         assert rows["energy distance (mV)"]["values"][label] == value
-    assert "no ceiling" in _side_by_side.terminal(numbers)
+    assert not any(row["nearest"] for row in numbers["distances"])
+    assert "no yardstick" in _side_by_side.terminal(numbers)
 
 
 def test_the_real_records_are_worked_on_once(table_of, monkeypatch):
@@ -357,6 +396,8 @@ def test_sets_are_called_by_the_shortest_names_that_differ(tmp_path):
     assert names("run/both.npz:a", "both.npz:b", "vae.npz:x") == ["both:a", "both:b", "vae:x"]
     assert names("one/data/x.npz", "two/data/x.npz") == ["one/data/x.npz", "two/data/x.npz"]
     assert names("real.npz", "vae.npz:x") == ["real.npz", "vae.npz"]  # real is what REAL is called
+    (tmp_path / "ptb-xl-1.0.3").mkdir()
+    assert names("ptb-xl-1.0.3", "gan.npz") == ["ptb-xl-1.0.3", "gan"]
     (only,) = _input.synthetic_options(["gan.npz"], "NORM", None)
     assert (only.name, only.label, only.filter) == ("SYNTHETIC", "synthetic", "NORM")
 
@@ -397,6 +438,7 @@ def test_table_and_page_of_several_sets(write, tmp_path, capsys):
         (("good", "short"), [], "REAL has 600 samples per record and SYNTHETIC short has 599"),
         (("good", "two"), [], "REAL has 3 leads and SYNTHETIC two has 2"),
         (("good", "absent"), [], "SYNTHETIC absent: there is no file or folder"),
+        (("truth",), ["--split", "half", "--patients-synthetic", "p.npy"], "--split half takes --real-filter"),
     ],
 )  # fmt: skip
 def test_errors_name_the_set(write, tmp_path, capsys, sets, options, message):
@@ -450,6 +492,13 @@ def test_windows_around_beats_have_no_heart_rate(table_of, numbers_of, monkeypat
     assert f"Not computed: heart rate, KS; SDNN, KS; RMSSD, KS ({reason})." in _side_by_side.terminal(several)
 
 
+def test_what_could_not_be_computed_names_the_sets(table_of):
+    printed = _side_by_side.terminal(table_of(ecgs(1), good=ecgs(3), flat=np.zeros_like(ecgs(1))))
+    assert (
+        "Not computed for flat: heart rate, KS; SDNN, KS; RMSSD, KS (fewer than 2 records have 3 R peaks)." in printed
+    )
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -494,7 +543,7 @@ def test_files_say_which_leads_and_rate_they_have(tmp_path, writer):
             peaks = data.RPeaks(np.empty(0), np.zeros(N + 1, np.int64))
             patients, labels, parts = np.arange(N).astype(str), np.zeros(N, np.int64), np.full(N, "")
             data.Signals(two, peaks, patients, labels, 250.0, ("II",), ("NORM",), parts, "test").save(path)
-    pair = load(path, f"{path}:x")
+    pair = load(path, shutil.copy(path, tmp_path / "copy.npz"))
     assert (pair.fs, pair.leads, pair.notes) == (250, ("II",), [])
     np.testing.assert_array_equal(pair.real.signals, ecgs(1)[:, 1:2])
     if writer == "plain":
@@ -515,12 +564,13 @@ def test_what_files_say_must_fit(tmp_path):
         load(slow, fast)
     with pytest.raises(_input.EvaluateError, match="--fs says 250 Hz and REAL says 100 Hz"):
         load(slow, silent, fs=250)
-    assert load(silent, fast).fs == 500
+    assert load(silent, fast).fs == load(silent, saved("one", fs=np.array([500]))).fs == 500
     with pytest.raises(_input.EvaluateError, match="REAL has II and SYNTHETIC has V5"):
         load(saved("two", leads=["II"]), saved("five", leads=["V5"]))
     for arrays, message in (
         ({"fs": -1.0}, "fs must be one rate above 0 Hz, got -1"),
         ({"fs": [100, 100]}, "fs must be one rate above 0 Hz"),
+        ({"facts": json.dumps({"fs": "100 Hz"})}, "fs must be one rate above 0 Hz, got 100 Hz"),
         ({"leads": ["I", "II"]}, r"leads must name those of x, each once; got \('I', 'II'\) for shape \(16, 600\)"),
         ({"patients": [1, 2]}, "patients must have one label for each of 16 records"),
         ({"facts": "{"}, "is no .npy or .npz file of numbers"),
@@ -528,6 +578,14 @@ def test_what_files_say_must_fit(tmp_path):
     ):
         with pytest.raises(_input.EvaluateError, match=f"SYNTHETIC: .*wrong.npz.*{message}"):
             load(silent, saved("wrong", **arrays))
+
+
+def test_what_a_file_says_is_of_the_array_that_is_named_too(tmp_path):
+    path = tmp_path / "both.npz"
+    np.savez(path, a=ecgs(1), b=ecgs(2, 10), fs=250, leads=["I", "II", "III"], patients=np.arange(N))
+    pair = load(f"{path}:a", f"{path}:b")
+    assert (pair.fs, pair.leads, pair.synthetic.patients) == (250, ("I", "II", "III"), None)
+    assert pair.real.patients.tolist() == list(range(N))
 
 
 def test_the_leads_of_one_lead_beside_twelve_are_not_guessed(files):
@@ -580,7 +638,7 @@ def test_patients_on_both_sides_are_warned_of(files, tmp_path, unseen):
     options = dict.fromkeys(("patients_real", "patients_synthetic"), str(tmp_path / "patients.npy"))
     report = evaluate(*files(ecgs(1), ecgs(3)), lead_order=ORDER, out=tmp_path / "out", quiet=True, **options)
     notes = json.loads((report.parent / "report.json").read_text())["notes"]
-    assert any(note.startswith("16 labels are in both") for note in notes)
+    assert any(note.startswith("synthetic: 16 labels are in both") for note in notes)
 
 
 def test_halves_have_equally_many_whole_patients():
@@ -706,20 +764,29 @@ def test_errors_are_one_line_that_says_what_is_wrong(files, tmp_path, capsys, sy
     assert not (tmp_path / "out").exists()
 
 
-def test_errors_of_paths(files, tmp_path, capsys):
+def test_errors_of_paths(files, tmp_path, capsys, monkeypatch):
     real, synthetic = files(ecgs(1), ecgs(2))
     (tmp_path / "text.npy").write_text("no numbers")
     (tmp_path / "taken").write_text("")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "2-few").write_text("")
+    monkeypatch.setattr(_features, "measure", None)  # nothing is worked on before an error
     np.save(tmp_path / "patients.npy", np.arange(3))
     few = str(tmp_path / "few.npy")
     np.save(few, ecgs(1)[:3])
+    one = str(tmp_path / "one.npz")
+    np.savez(one, x=ecgs(1), fs=FS)
     for arguments, message in (
         ([real, str(tmp_path / "absent.npy")], "SYNTHETIC: there is no file or folder"),
         ([real, str(tmp_path / "text.npy")], "is no .npy or .npz file of numbers"),
         ([real, str(tmp_path)], "holds ptbxl_database.csv"),
         ([real, ""], "SYNTHETIC is an empty path"),
+        ([real, synthetic, ""], "SYNTHETIC is an empty path"),
+        ([real, synthetic, few, "--out", str(tmp_path / "out")], "2-few (--out): File exists"),
         ([few, few, "--split", "half"], "needs 2 records in each half, got "),
         ([real, real], "--split half"),
+        ([one, f"{one}:x"], "REAL and SYNTHETIC are the same records"),
+        ([one, few, "--fs", "250"], "--fs says 250 Hz and REAL says 100 Hz; leave out --fs"),
         ([real, synthetic, "--out", str(tmp_path / "taken" / "x")], "cannot write to the folder"),
         ([real, synthetic, "--patients-real", str(tmp_path / "patients.npy")], "one label for each of 16 records"),
     ):
@@ -827,7 +894,7 @@ def test_records_of_neurokit2_have_the_heart_rates_of_the_reference(tmp_path, mo
     monkeypatch.setattr(sys, "argv", [str(script), *arguments, *["--beats"] * beats])
     runpy.run_path(str(script), run_name="__main__")
     assert "lead II, heart rates 100 to 120 beats/min" in capsys.readouterr().out
-    pair = load(tmp_path / "nk.npz", f"{tmp_path}/nk.npz:x")
+    pair = load(tmp_path / "nk.npz", shutil.copy(tmp_path / "nk.npz", tmp_path / "copy.npz"))
     assert (pair.fs, pair.leads) == (FS, ("II",))
     assert pair.real.signals.shape == (4, 1, 80 if beats else 1000)
     if beats:
@@ -837,7 +904,34 @@ def test_records_of_neurokit2_have_the_heart_rates_of_the_reference(tmp_path, mo
         assert ((rates > 95) & (rates < 125)).all()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "0"], "--n must be at least 1, got 0"),
+        (["--reference", "absent.npz"], "--reference absent.npz is no file of records"),
+        (["--reference", "x.npz"], "--reference x.npz is no file of records"),
+    ],
+)
+def test_errors_of_the_example(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=ecgs(1))
+    script = Path(__file__).parents[1] / "examples" / "neurokit2_ecgs.py"
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert message in capsys.readouterr().err
+
+
 # --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_set_far_off_does_not_squeeze_the_other_marks():
+    metric = _compare.Metric("PSD distance", "dB", "", lambda x, y: 0.0)
+    near = _compare.Measured(metric, 1.0, np.array([1.0, 1.5]), np.array([1.0, 2.0]))
+    wild = _compare.Measured(metric, 1.0, np.array([900.0, 950.0]), np.array([1.0, 2.0]))
+    assert _pictures._most_shown([near, wild]) == _pictures._most_shown([wild, near]) == 12
+    assert _pictures._most_shown([near]) >= 2
+    assert _pictures._most_shown([wild]) >= 950
 
 
 def test_octaves_hold_every_frequency_once():
@@ -901,7 +995,7 @@ def test_real_records_are_nearer_than_generated_ones_side_by_side(tmp_path, unse
     rows = rows_of(json.loads((report.parent / "report.json").read_text()))
     values = rows["MMD², spectra"]["values"]
     assert values["samples_real_22"] < values["samples_synthetic_22"]
-    assert rows["SDNN, KS"]["best"] == ["samples_real_22"]
+    assert rows["SDNN, KS"]["nearest"] == ["samples_real_22"]
 
 
 @pytest.mark.realdata

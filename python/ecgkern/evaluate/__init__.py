@@ -148,11 +148,11 @@ def evaluate(
     real : path
         The real records: a .npy or .npz file, or a folder of PTB-XL or its parent. Arrays have shape (n, leads,
         samples) or (n, samples) and mV; of the two last axes the shorter one is the leads. ``file.npz:name`` is one of
-        several arrays, by default the one called x. Beside x the file may hold its fs, leads and patients, or these in
+        several arrays, by default the one called x. Beside it the file may hold its fs, leads and patients, or these in
         a JSON text called facts, as the files of `ecgkern.generate` and of `ecgkern.torch.data.Signals` do.
     synthetic : path or sequence of path
         The synthetic records: the same. Several sets are put side by side in one table: distances of equally many
-        records of each, with real records from real ones as the ceiling, and the best of each row marked.
+        records of each, with real records from real ones as the yardstick, and what is nearest to it marked.
     split : {"half"}, optional
         Instead of `synthetic`, compare two random halves of the real records.
     real_filter, synthetic_filter : str, optional
@@ -231,7 +231,8 @@ def evaluate(
                 rng=rng,
                 advance=advance,
             )
-        _page.make_writable(folder)  # so that a wrong folder ends the run now, not after the work
+        for name in ("", *_pictures.folders(pairs)):  # so that a wrong folder ends the run now, not after the work
+            _page.make_writable(folder / name)
         progress.say(_input.headline(pairs), error=as_json)
         with progress.step("finding R peaks") as advance:
             sides = [pairs[0].real, *(pair.synthetic for pair in pairs)]
@@ -240,15 +241,13 @@ def evaluate(
             )
         with progress.step("comparing") as advance:
             comparisons = _compare.compare(
-                pairs, first, others, n_resamples=n_resamples, rng=rng, backend=backend, advance=advance
+                pairs, first, others, n_resamples=n_resamples, seed=seed, rng=rng, backend=backend, advance=advance
             )
         with progress.step("drawing") as advance:
             pictures = _pictures.draw_all(comparisons, advance)
         settings = {"seed": seed, "n_resamples": n_resamples, "backend": backend or _default_backend()}
         form = _report if len(pairs) == 1 else _side_by_side
         numbers = form.summarise(comparisons, settings, progress.seconds)
-        for name in pictures:
-            (folder / name).parent.mkdir(exist_ok=True)
         report = _page.write_report(folder, pictures, numbers, form.page(numbers, pictures))
     if as_json:
         print(json.dumps(numbers, indent=1, allow_nan=False))

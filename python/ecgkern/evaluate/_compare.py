@@ -8,6 +8,7 @@ Several synthetic sets see the same halves.
 
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from ecgkern.evaluate._features import RHYTHM, Features, Floats
 from ecgkern.evaluate._input import Pair, halves
 
 N_SPLITS = 10
+WIDTHS = (1, 2, 4, 8)  # of the kernels for several sets, in median distances of real records
 LEVEL = 0.05
 DTW_FS = 50.0  # Hz, at least; the bulk of an ECG's power is below 25 Hz
 DTW_SECONDS = 10.0
@@ -113,11 +115,15 @@ def compare(
     sets: Sequence[Features],
     *,
     n_resamples: int,
+    seed: int,
     rng: np.random.Generator,
     backend: str | None,
     advance: Advance,
 ) -> list[Comparison]:
-    """Take every measure of every set beside the real records; `advance` hears of each test, split and warp."""
+    """Take every measure of every set beside the real records; `advance` hears of each test, split and warp.
+
+    `rng` halves the real records. All else that is random depends on the seed and on the set that it is for.
+    """
     notes = list(pairs[0].notes)
     total = N_SPLITS + 4 * len(sets)
     steps = iter(range(1, total + 1))
@@ -125,21 +131,24 @@ def compare(
     def done() -> None:
         advance(next(steps), total)
 
-    # What one of several sets is like must not change the scale that another is measured by.
-    alone = len(sets) == 1
-    real, *sets = standardised([real, *sets], [real, *sets] if alone else [real])
+    generators = [np.random.default_rng([seed, zlib.crc32(synthetic.signals.data)]) for synthetic in sets]
     tests = []
-    for pair, synthetic in zip(pairs, sets, strict=True):
-        with _noted(notes, "" if alone else f"{pair.synthetic.label}: "):
-            tests.append(_tests(real, synthetic, n_resamples, rng, backend, done))
+    for pair, synthetic, generator in zip(pairs, sets, generators, strict=True):
+        with _noted(notes, f"{pair.synthetic.label}: "):
+            tests.append(_tests(real, synthetic, n_resamples, generator, backend, done))
     comparisons = []
     with _noted(notes):
-        of_signals, of_bands = (
-            test.bandwidth if alone else float(stats.median_bandwidth(of(real), backend=backend))
-            for test, of in zip(tests[0], (_signals, _bands), strict=True)
-        )
+        if len(sets) == 1:
+            real, *sets = standardised([real, *sets], [real, *sets])
+            of_signals, of_bands = ([test.bandwidth] for test in tests[0])
+        else:  # what one of several sets is like must not change the scale that another is measured by
+            real, *sets = standardised([real, *sets], [real])
+            of_signals, of_bands = (
+                [width * stats.median_bandwidth(of(real), backend=backend) for width in WIDTHS]
+                for of in (_signals, _bands)
+            )
         metrics = _metrics(pairs[0], of_signals, of_bands, backend)
-        measured, sizes = _with_yardstick(metrics, real, sets, rng, done)
+        measured, sizes = _with_yardstick(metrics, real, sets, rng, generators, done)
         nearest = _nearest(pairs[0], real, sets, backend, done)
         for k, (pair, synthetic) in enumerate(zip(pairs, sets, strict=True)):
             ks = stats.ks_2samp(real.signals, synthetic.signals, axis=0, backend=backend)
@@ -150,8 +159,22 @@ def compare(
                 stats.mmd_witness(side.bands, real.bands, synthetic.bands, bandwidth=of_bands, backend=backend)
                 for side in (real, synthetic)
             )
-            found = (tests[k], measured[k], ks, rhythm_pvalues, nearest[k], at_real, at_synthetic, sizes, notes)
-            comparisons.append(Comparison(pair, real, synthetic, *found))
+            comparisons.append(
+                Comparison(
+                    pair=pair,
+                    real=real,
+                    synthetic=synthetic,
+                    tests=tests[k],
+                    measured=measured[k],
+                    ks=ks,
+                    rhythm_pvalues=rhythm_pvalues,
+                    nearest=nearest[k],
+                    witness_real=at_real,
+                    witness_synthetic=at_synthetic,
+                    sizes=sizes,
+                    notes=notes,
+                )
+            )
             done()
     return comparisons
 
@@ -163,8 +186,9 @@ def _noted(notes: list[str], whose: str = "") -> Iterator[None]:
         warnings.simplefilter("always", RuntimeWarning)
         yield
     said = [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
-    lines = dict.fromkeys(f"{whose}{line[0].upper()}{line[1:]}." for line in said)
-    notes.extend(line for line in lines if line not in notes)
+    for line in dict.fromkeys(f"{line[0].upper()}{line[1:]}." for line in said):
+        if not any(whose + line in note for note in notes):
+            notes.append(whose + line)
 
 
 def standardised(sides: Sequence[Features], by: Sequence[Features]) -> list[Features]:
@@ -251,8 +275,8 @@ def _groups(real: Features, synthetic: Features) -> tuple[list[str] | None, list
 # --- distances ----------------------------------------------------------------------------------------------------
 
 
-def _metrics(pair: Pair, signal_bandwidth: float, band_bandwidth: float, backend: str | None) -> list[Metric]:
-    def mmd2(of: Callable[[Features], Any], bandwidth: float, x: Features, y: Features) -> float:
+def _metrics(pair: Pair, of_signals: list[float], of_bands: list[float], backend: str | None) -> list[Metric]:
+    def mmd2(of: Callable[[Features], Any], bandwidth: list[float], x: Features, y: Features) -> float:
         return float(stats.mmd2(of(x), of(y), bandwidth=bandwidth, backend=backend))
 
     def ks_share(adjusted: bool, x: Features, y: Features) -> float:
@@ -270,10 +294,8 @@ def _metrics(pair: Pair, signal_bandwidth: float, band_bandwidth: float, backend
 
     length = f"{len(pair.leads)} x {pair.length} values of a record"
     metrics = [
-        Metric("MMD², signals", "", f"Gaussian kernel on the {length}", partial(mmd2, _signals, signal_bandwidth)),
-        Metric(
-            "MMD², spectra", "", "Gaussian kernel on the octave bands' powers", partial(mmd2, _bands, band_bandwidth)
-        ),
+        Metric("MMD², signals", "", f"Gaussian kernel on the {length}", partial(mmd2, _signals, of_signals)),
+        Metric("MMD², spectra", "", "Gaussian kernel on the octave bands' powers", partial(mmd2, _bands, of_bands)),
         Metric(
             "energy distance",
             "mV",
@@ -337,11 +359,12 @@ def _with_yardstick(
     real: Features,
     sets: Sequence[Features],
     rng: np.random.Generator,
+    generators: Sequence[np.random.Generator],
     done: Callable[[], None],
 ) -> tuple[list[list[Measured]], tuple[int, int]]:
     """Every metric of all records of each set, and of `N_SPLITS` halves."""
     whole = [[_safely(metric, real, synthetic) for metric in metrics] for synthetic in sets]
-    divisions = [_division(real, sets, rng) for _ in range(N_SPLITS)]
+    divisions = [_division(real, sets, rng, generators) for _ in range(N_SPLITS)]
     n_first, n_second = divisions[0][0].size, divisions[0][1].size
     if min(min(map(len, division)) for division in divisions) < 2:
         return [
@@ -372,13 +395,16 @@ def _safely(metric: Metric, x: Features, y: Features) -> tuple[float, str]:
         return math.nan, str(error)
 
 
-def _division(real: Features, sets: Sequence[Features], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def _division(
+    real: Features, sets: Sequence[Features], rng: np.random.Generator, generators: Sequence[np.random.Generator]
+) -> list[NDArray[np.int64]]:
     """Rows of two halves of the real records, and of each set as many as the second has."""
     first, second = halves(real.patients, len(real), rng)
     size = min(second.size, *map(len, sets))
     others = None if real.patients is None else real.patients[second]
     second = second[_draw(others, second.size, size, rng)]
-    return [first, second, *(_draw(synthetic.patients, len(synthetic), size, rng) for synthetic in sets)]
+    drawn = (_draw(side.patients, len(side), size, own) for side, own in zip(sets, generators, strict=True))
+    return [first, second, *drawn]
 
 
 def _draw(patients: Any, n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,8 +1,9 @@
 """The sides of the comparison: ECGs from a NumPy file or from PTB-XL, brought to the same leads in the same order.
 
-The array x of an .npz file may stand beside its fs, leads and patients, as `ecgkern generate` and `Signals.save` write
-them. Any other says neither what its leads are called nor how fast it was sampled. Of the two last axes the shorter one
-is the leads; twelve leads without names are taken for those of PTB-XL, where they obey II = I + III in that order.
+The array x of an .npz file, or another that is named, may stand beside its fs, leads and patients, as
+`ecgkern generate` and `Signals.save` write them. Any other says neither what its leads are called nor how fast it was
+sampled. Of the two last axes the shorter one is the leads; twelve leads without names are taken for those of PTB-XL,
+where they obey II = I + III in that order.
 """
 
 import csv
@@ -52,7 +53,7 @@ class Options:
 
 
 class Known(NamedTuple):
-    """What an .npz file says of its array x."""
+    """What an .npz file says of an array in it."""
 
     fs: float | None = None
     leads: tuple[str, ...] | None = None
@@ -127,17 +128,22 @@ def synthetic_options(paths: Sequence[str], filter: str | None, patients: str | 
     if len(paths) == 1:
         return [Options("SYNTHETIC", "synthetic", paths[0], filter, patients)]
     for option, given in (("--synthetic-filter", filter), ("--patients-synthetic", patients)):
-        if paths and given is not None:
+        if given is not None:
             raise EvaluateError(f"{option} is for one SYNTHETIC, got {len(paths)}; an .npz file can hold patients")
+    if "" in paths:
+        raise EvaluateError("SYNTHETIC is an empty path")
     return [Options(f"SYNTHETIC {name}", name, path) for name, path in zip(_short_names(paths), paths, strict=True)]
 
 
 def _short_names(paths: Sequence[str]) -> list[str]:
-    """The stem of each file, with the name of its array, or with its folder, as far as it needs them to differ."""
+    """The name of each file or folder, with that of its array, or with where it is, if else two are the same."""
     files = [_file_and_member(Path(path).expanduser()) for path in paths]
     shared = os.path.commonpath([file.absolute().parent for file, _ in files]) if files else ""
     names: list[str] = []
-    for base in (lambda file: file.stem, lambda file: os.path.relpath(file, shared)):
+    for base in (
+        lambda file: file.absolute().name if file.is_dir() else file.stem,
+        lambda file: os.path.relpath(file, shared),
+    ):
         for form in ("{}", "{}:{}"):
             names = [readable(Path(form.format(base(file), array) if array else base(file))) for file, array in files]
             if len({"real", *names}) > len(names):
@@ -174,8 +180,10 @@ def load(
         sides = [read(options, limit, advance=share(advance, k, len(given))) for k, options in enumerate(given)]
         names = [options.name for options in given]
     else:
-        if len(synthetic) > 1 or not all(_same(real, options) for options in synthetic):
+        if len(synthetic) > 1 or any(_place(options) != _place(real) for options in synthetic):
             raise EvaluateError("--split half takes one set of records: give REAL twice")
+        if any(options.filter or options.patients for options in synthetic):
+            raise EvaluateError("--split half takes --real-filter and --patients-real alone: both halves are of REAL")
         whole = read(real, 2 * limit, advance=advance)
         first, second = halves(whole.patients, len(whole), rng)
         if min(len(first), len(second)) < 2:
@@ -205,14 +213,16 @@ def halves(patients: Labels | None, n: int, rng: np.random.Generator) -> tuple[N
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 
-def _same(real: Options, synthetic: Options) -> bool:
-    here, there = (os.path.realpath(os.path.expanduser(side.path)) for side in (real, synthetic))
-    return here == there and real.filter == synthetic.filter
+def _place(options: Options) -> tuple[str, str]:
+    """Which file or folder, and which array of it."""
+    file, member = _file_and_member(Path(options.path).expanduser())
+    return os.path.realpath(file), member or "x"
 
 
 def _require_different(given: Sequence[Options]) -> None:
     for k, options in enumerate(given):
-        twice = [other.name for other in given[:k] if _same(other, options)]
+        records = (_place(options), options.filter)
+        twice = [other.name for other in given[:k] if (_place(other), other.filter) == records]
         if twice == ["REAL"]:
             raise EvaluateError(
                 f"REAL and {options.name} are the same records; to compare two halves of them: --split half"
@@ -393,7 +403,7 @@ def _array(path: Path, name: str) -> tuple[Any, Known]:
                     f"{readable(file)}:NAME"
                 )
             array = loaded[member]
-            return array, _known(loaded, array.shape, f"{name}: {readable(file)}") if member == "x" else Known()
+            return array, _known(loaded, member, array.shape, f"{name}: {readable(file)}")
     except (ValueError, TypeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         if isinstance(error, EvaluateError):
             raise
@@ -401,22 +411,30 @@ def _array(path: Path, name: str) -> tuple[Any, Known]:
         raise EvaluateError(f"{name}: {readable(file)} is no .npy or .npz file of numbers ({reason})") from None
 
 
-def _known(file: Any, shape: tuple[int, ...], place: str) -> Known:
-    """Sampling rate, leads and patients of x: arrays of these names, or what stands in the JSON called facts."""
+def _known(file: Any, member: str, shape: tuple[int, ...], place: str) -> Known:
+    """Sampling rate, leads and patients: arrays of these names, or what stands in the JSON called facts.
+
+    Patients may be those of x alone: any other array has them only if it has as many records.
+    """
     said = {**json.loads(str(file["facts"]))} if "facts" in file else {}
     said |= {key: file[key] for key in Known._fields if key in file}
     fs = said.get("fs")
     if fs is not None:
-        fs = float(fs) if np.ndim(fs) == 0 else np.nan
+        try:
+            fs = float(np.asarray(fs).item())
+        except (TypeError, ValueError):
+            fs = np.nan
         if not (np.isfinite(fs) and fs > 0):
             raise EvaluateError(f"{place}: fs must be one rate above 0 Hz, got {said['fs']}")
     leads = said.get("leads")
     if leads is not None:
         leads = _canonical([str(lead) for lead in np.atleast_1d(leads)])
         if len(set(leads)) != len(leads) or len(leads) not in (shape[1:] if len(shape) == 3 else (1,)):
-            raise EvaluateError(f"{place}: leads must name those of x, each once; got {leads} for shape {shape}")
+            raise EvaluateError(f"{place}: leads must name those of {member}, each once; got {leads} for shape {shape}")
     patients = said.get("patients")
     if patients is not None and np.shape(patients) != shape[:1]:
+        if member != "x":
+            return Known(fs, leads)
         raise EvaluateError(
             f"{place}: patients must have one label for each of {shape[0]} records, got shape {np.shape(patients)}"
         )
@@ -533,9 +551,10 @@ def _rate(said: Sequence[tuple[str, float | None]]) -> float | None:
     known = [(name, float(rate)) for name, rate in said if rate is not None]
     for name, rate in known:
         if rate != known[0][1]:
+            remedy = "resample one of them (PTB-XL is read at 100 or 500 Hz, as --fs says)"
             raise EvaluateError(
-                f"{known[0][0]} says {known[0][1]:g} Hz and {name} says {rate:g} Hz; resample one of them (PTB-XL is "
-                "read at 100 or 500 Hz, as --fs says)"
+                f"{known[0][0]} says {known[0][1]:g} Hz and {name} says {rate:g} Hz; "
+                f"{'leave out --fs' if known[0][0] == '--fs' else remedy}"
             )
     return known[0][1] if known else None
 

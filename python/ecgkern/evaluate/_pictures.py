@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ecgkern import _style
-from ecgkern._page import spread
+from ecgkern._page import number, spread
 from ecgkern._style import MARK, RECORDED, SYNTHETIC, WIDTH, note
 from ecgkern.evaluate._compare import Comparison, Measured
 from ecgkern.evaluate._features import RHYTHM, Floats, amplitudes, spectra_of
+from ecgkern.evaluate._input import Pair
 
 SHOWN_RECORDS = 4
 _SHOWN_LEADS = ("II", "V2", "V5")
@@ -26,7 +27,8 @@ def draw_all(comparisons: Sequence[Comparison], advance: Callable[[int, int], No
     drawings: dict[str, Callable[[], Any]] = {}
     if comparisons[0].sizes[0]:
         drawings["yardstick.png"] = partial(yardstick, comparisons)
-    for folder, comparison in zip(folders(comparisons), comparisons, strict=True):
+    of_sets = folders([comparison.pair for comparison in comparisons])
+    for folder, comparison in zip(of_sets, comparisons, strict=True):
         drawings[f"{folder}permutations.png"] = partial(permutations, comparison)
         drawings[f"{folder}least_realistic.png"] = partial(least_realistic, comparison)
         drawings[f"{folder}ks.png"] = partial(ks, comparison)
@@ -38,11 +40,11 @@ def draw_all(comparisons: Sequence[Comparison], advance: Callable[[int, int], No
     return _style.draw_all(drawings, advance)
 
 
-def folders(comparisons: Sequence[Comparison]) -> list[str]:
+def folders(pairs: Sequence[Pair]) -> list[str]:
     """Where the pictures of each set are: of a single one beside the report."""
-    if len(comparisons) == 1:
+    if len(pairs) == 1:
         return [""]
-    labels = [re.sub(r"[^\w.-]+", "-", comparison.pair.synthetic.label) for comparison in comparisons]
+    labels = [re.sub(r"[^\w.-]+", "-", pair.synthetic.label) for pair in pairs]
     return [f"{k}-{label}/" for k, label in enumerate(labels, start=1)]
 
 
@@ -92,9 +94,15 @@ def yardstick(comparisons: Sequence[Comparison]) -> Any:
 def _strips(ax: Any, of_sets: Sequence[Measured]) -> None:
     first = of_sets[0]
     strips = [(first.to_real, RECORDED, "o"), *((m.to_synthetic, SYNTHETIC, "D") for m in of_sets)]
+    most = _most_shown(of_sets)
     for place, (values, colour, marker) in zip(reversed(range(len(strips))), strips, strict=True):
-        ax.plot(values, np.full(len(values), place), marker, color=colour, alpha=0.45, markersize=6, markeredgewidth=0)
-        ax.plot(np.median(values), place, "|", color=colour, markersize=18, markeredgewidth=2)
+        median, shown = np.median(values), values[values <= most]
+        ax.plot(shown, np.full(len(shown), place), marker, color=colour, alpha=0.45, markersize=6, markeredgewidth=0)
+        if median <= most:
+            ax.plot(median, place, "|", color=colour, markersize=18, markeredgewidth=2)
+        if len(shown) < len(values):
+            style = {"xycoords": ax.get_yaxis_transform(), "color": colour, "ha": "right", "fontsize": 8}
+            note(ax, f"median {number(float(median))} \N{RIGHTWARDS ARROW}", (1, place), (0, -3), **style)
     unit = f" ({first.metric.unit})" if first.metric.unit else ""
     ax.set_title(f"{first.metric.name}{unit}", fontsize=9)
     ax.set_yticks(range(len(strips)), [""] * len(strips))
@@ -106,6 +114,14 @@ def _strips(ax: Any, of_sets: Sequence[Measured]) -> None:
     ax.xaxis.get_major_locator().set_params(nbins=5)
     ax.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
     ax.xaxis.get_offset_text().set_fontsize(8)
+
+
+def _most_shown(of_sets: Sequence[Measured]) -> float:
+    """Where the axis ends, so that a set far off leaves room to tell the others from the real halves."""
+    real = of_sets[0].to_real
+    nearest = min((m.to_synthetic for m in of_sets), key=lambda values: abs(np.median(values) - np.median(real)))
+    near = np.concatenate([real, nearest])
+    return float(near.max() + 10 * np.ptp(near)) if np.ptp(near) else math.inf
 
 
 def least_realistic(comparison: Comparison) -> Any:

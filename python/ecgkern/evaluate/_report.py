@@ -196,15 +196,15 @@ def _share_beyond(pair: Pair) -> float:
 
 def verdict(numbers: Mapping[str, Any]) -> str:
     """One or two sentences on what the tests say, and what they do not."""
-    pvalues = {name: test["pvalue"] for name, test in numbers["tests"].items() if test["pvalue"] is not None}
-    if not pvalues:
+    found = {name: test["pvalue"] for name, test in numbers["tests"].items() if test["pvalue"] is not None}
+    if not found:
         return "No test could be made: " + "; ".join(test["reason"] for test in numbers["tests"].values()) + "."
-    said = " and ".join(f"p = {p:.3g} on the {name}" for name, p in pvalues.items())
+    said = " and ".join(f"p = {p:.3g} on the {name}" for name, p in found.items())
     # Two tests: either may err, so each has half of the level.
-    if min(pvalues.values()) <= LEVEL / len(pvalues):
+    if min(found.values()) <= LEVEL / len(found):
         return f"The two samples can be told apart: {said}."
     sizes = f"{numbers['real']['records']} and {numbers['synthetic']['records']} records"
-    if min(test["n_resamples"] for test in numbers["tests"].values()) < len(pvalues) / LEVEL - 1:
+    if min(test["n_resamples"] for test in numbers["tests"].values()) < len(found) / LEVEL - 1:
         return f"Nothing can be said: {said}, but {sizes} or their permutations are too few for a test."
     return f"The two samples cannot be told apart: {said}. With {sizes} these tests may miss small differences."
 
@@ -279,8 +279,7 @@ def _distance_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
                 with_unit(name, distance["unit"]),
                 short(distance["value"]),
                 "" if p is None else f"{p:.2g}",
-                _median(distance["real_half_to_synthetic"]),
-                _median(distance["real_half_to_real_half"]),
+                *(cell(median(distance[f"real_half_to_{other}"])) for other in ("synthetic", "real_half")),
                 f"{distance['splits_farther']} of {len(known)}" if known else "",
             ]
         )
@@ -303,9 +302,15 @@ def short(value: float | None) -> str:
     return "-" if value is None else number(value)
 
 
-def _median(values: Sequence[float | None]) -> str:
-    known = [v for v in values if v is not None]
-    return number(float(np.median(known))) if known else ""
+def cell(value: float | None) -> str:
+    """Return a number as `short` does, or nothing for none."""
+    return "" if value is None else short(value)
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of the values that there are."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
