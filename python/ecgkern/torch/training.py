@@ -94,8 +94,8 @@ class Options:
     patience : int
         Epochs without anything better after which training stops; 0 for never. Not with the criterion "last".
     average : float
-        Decay of the running mean of the weights, for each step of the last phase, such as 0.998; 0 for none. The mean is
-        then what is validated and kept: what a GAN generates changes from step to step, that of the mean does not.
+        Decay of the running mean of the weights, for each step of the last phase, such as 0.998; 0 for none. The mean
+        is then what is validated and kept: what a GAN generates changes from step to step, that of the mean does not.
         After n steps the decay is at most (1 + n) / (10 + n), so that the weights of the beginning are soon forgotten.
     beta : float
         Weight of the KL divergence at most, as the model takes it.
