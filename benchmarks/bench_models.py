@@ -25,7 +25,10 @@ FORMS = {
     "LSTM-VAE with ReLU": Form(LSTMVAE, {"pre_merge_activation": "relu"}),
     "LSTM-VAE, seed's form": Form(LSTMVAE, {"preset": "seed"}, rounds=3),
     # Of the steps without a penalty, three of four: its second derivative is the composite's in all variants.
-    "GAN, discriminator": Form(GAN, {"length": 1000, "generator": "bilstm", "penalty": 0.0}, "discriminator"),
+    # The features of untrained weights hardly differ from record to record, and their spread has a steep slope there.
+    "GAN, discriminator": Form(
+        GAN, {"length": 1000, "generator": "bilstm", "penalty": 0.0}, "discriminator", tolerance=2e-3
+    ),
 }
 
 # What convolves, and variables of the environment.
@@ -79,4 +82,4 @@ def bench_training_step(compare, processes, name):
         error=lambda result: error(result, true),
         memory=functools.partial(memory_of, form),
     )
-    assert row["rel_error"] < 1e-4
+    assert row["rel_error"] < form.tolerance

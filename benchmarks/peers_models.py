@@ -16,12 +16,13 @@ OPERATOR = _conv._multiscale_conv1d
 
 
 class Form(NamedTuple):
-    """A class of ecgkern.torch.models, its arguments, the phase of its training, and the rounds of its timing."""
+    """A class of ecgkern.torch.models, its arguments, the phase of its training, the rounds of its timing, and its error."""
 
     model: type
     options: dict[str, Any]
     phase: str = "model"
     rounds: int = 5
+    tolerance: float = 1e-4
 
     def shape(self, n):
         """Of n records, as (n, length, n_leads)."""
