@@ -16,7 +16,7 @@ OPERATOR = _conv._multiscale_conv1d
 
 
 class Form(NamedTuple):
-    """A class of ecgkern.torch.models, its arguments, the phase of training, the rounds of timing, the error allowed."""
+    """A class of ecgkern.torch.models, its arguments, the phase of training, rounds of timing, the error allowed."""
 
     model: type
     options: dict[str, Any]
