@@ -5,6 +5,7 @@ So no missing backend, library or recording can hide behind a skip where all of 
 
 import importlib.util
 import os
+import signal
 import sys
 from contextlib import nullcontext
 
@@ -16,6 +17,10 @@ import ecgkern
 from ecgkern import _cuda, _dispatch
 
 CPU_BACKENDS = ("numpy", "numba", "fortran")
+
+
+def pytest_configure():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts deaf to Ctrl-C
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -25,7 +25,7 @@ SLOPE = 0.2  # of LeakyReLU, below zero
 HALVINGS = 4  # of the length in the discriminator, doublings in the generator
 KERNEL = 5  # taps of their convolutions
 TINY = 1e-8  # of a variance, so that its root has a slope where records are the same
-PENALTY_EVERY = 4  # steps on average, with as many times the weight: it costs four steps
+PENALTY_EVERY = {"non-saturating": 4, "wgan-gp": 1}  # steps on average, with as many times the weight
 
 
 class GAN(nn.Module):
@@ -81,10 +81,11 @@ class GAN(nn.Module):
 
     .. math:: L_D = D(x') - D(x) + \gamma (|\nabla D(\hat x)| - 1)^2, \qquad L_G = -D(x').
 
-    The penalty, whose gradient takes a second derivative of the kernels, is computed in a quarter of the steps, drawn
-    at random, with four times the weight. Classes enter the generator beside z and the discriminator by their product
-    with its features (Miyato and Koyama 2018, arXiv:1802.05637), which also tells how much the records of a batch
-    differ, so that a generator of one record only is found out (Karras et al. 2018, arXiv:1710.10196).
+    The penalty takes a second derivative of the kernels, the time of four steps. R1 is computed in a quarter of the
+    steps, drawn at random, with four times the weight; without the other in each step D would grow beyond all bounds.
+    Classes enter the generator beside z and the discriminator by their product with its features (Miyato and Koyama
+    2018, arXiv:1802.05637), which also tells how much the records of a batch differ, so that a generator of one record
+    only is found out (Karras et al. 2018, arXiv:1710.10196).
 
     Generators are judged, and kept, as the running mean of their weights: option `average` of
     :func:`ecgkern.torch.training.fit`.
@@ -312,6 +313,7 @@ class Discriminator(nn.Module):
     def __init__(self, n_leads: int, width: int, *, loss: str, penalty: float | None, n_classes: int) -> None:
         super().__init__()
         self.wasserstein = _validate.choice(loss, "loss", LOSSES) == "wgan-gp"
+        self.penalty_every = PENALTY_EVERY[loss]
         usual = 10.0 if self.wasserstein else 1.0
         self.penalty = usual if penalty is None else _validate.real_number(penalty, "penalty")
         if self.penalty < 0:
@@ -341,7 +343,7 @@ class Discriminator(nn.Module):
 
     def losses(self, real: Tensor, fake: Tensor, condition: Tensor | None) -> dict[str, Tensor]:
         """Return what the discriminator minimises, and its parts."""
-        penalised = bool(self.penalty) and bool(torch.rand(()) < 1 / PENALTY_EVERY)
+        penalised = bool(self.penalty) and bool(torch.rand(()) < 1 / self.penalty_every)
         if self.wasserstein:
             of_real, of_fake = self(real, condition), self(fake, condition)
             distance = of_fake.mean() - of_real.mean()
@@ -356,7 +358,7 @@ class Discriminator(nn.Module):
             distance = functional.softplus(-of_real).mean() + functional.softplus(of_fake).mean()
             if penalised:
                 penalty = 0.5 * self.penalty * self._squared_gradient(of_real, real).mean()
-        penalty = PENALTY_EVERY * penalty if penalised else torch.zeros_like(distance)
+        penalty = self.penalty_every * penalty if penalised else torch.zeros_like(distance)
         return {
             "loss": distance + penalty,
             "penalty": penalty.detach(),
