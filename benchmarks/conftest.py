@@ -197,10 +197,19 @@ def _lines(path):
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
+def _others(file, where, rows):
+    """The rows of other cases in a file of the same day, machine and versions; any other file is replaced."""
+    if not file.exists():
+        return []
+    saved = json.loads(file.read_text())
+    new, others = {row["name"] for row in rows}, saved.pop("rows")
+    return [row for row in others if row.get("name") not in new] if saved == where else []
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's own table
 def pytest_terminal_summary(terminalreporter, config):
     session = getattr(config, "_benchmarksession", None)
-    rows = [b.extra_info for b in session.benchmarks if b.extra_info] if session else []
+    rows = [{"name": b.name, **b.extra_info} for b in session.benchmarks if b.extra_info] if session else []
     if not rows:
         return
     where = surroundings()
@@ -219,7 +228,7 @@ def pytest_terminal_summary(terminalreporter, config):
         target = Path(config.getoption("--save-table"))
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = target.with_suffix(".part")
-        scratch.write_text(json.dumps({**where, "rows": rows}, indent=1) + "\n")
+        scratch.write_text(json.dumps({**where, "rows": [*_others(target, where, rows), *rows]}, indent=1) + "\n")
         scratch.replace(target)
         if target.resolve().parent == render.FOLDER / "results":
             render.render()

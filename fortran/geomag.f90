@@ -4,7 +4,8 @@
 !> An argument of n_... points has one value for all points, or one for each. Coefficients are rows g10, g11, h11, g20,
 !> g21, h21, g22, h22 at years first, first + step, ...; `by` says whether one row holds for all (0), or which of years
 !> (1) and micros (2), microseconds since 1970, they follow. `rule` says what holds beyond them: 0 linear, 1 the last
-!> row, 2 NaN.
+!> row, 2 NaN. Where there are limits (lowest and highest of each of three numbers), `outside` counts the values that are
+!> not NaN and beyond them; a value for all points is not looked at.
 module geomag
     use kinds, only: f64, i32, i64
     use geomag_kernels, only: convert_points, find_fields, find_subsolar, find_tilts, find_hours, find_outer_hours
@@ -16,30 +17,34 @@ contains
 
     !> Positions of one form in another: python/ecgkern/geomag/_points.py numbers the forms.
     subroutine convert(n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads, source, to, by, rule, first, step, &
-            rows, a, b, c, years, micros, p, q, r)
+            limits, rows, a, b, c, years, micros, p, q, r, outside)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_a, n_b, n_c, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: source, to, by, rule
-        real(f64), intent(in) :: first, step, rows(8, n_rows), a(n_a), b(n_b), c(n_c), years(n_years)
+        real(f64), intent(in) :: first, step, limits(2, 3), rows(8, n_rows), a(n_a), b(n_b), c(n_c), years(n_years)
         integer(i64), intent(in) :: micros(n_micros)
         real(f64), intent(inout) :: p(n), q(n), r(n)
+        integer(i64), intent(out) :: outside
 
-        call convert_points(n_threads, source, to, by, rule, first, step, rows, a, b, c, years, micros, p, q, r)
+        call convert_points(n_threads, source, to, by, rule, first, step, limits, rows, a, b, c, years, micros, p, q, &
+            r, outside)
     end subroutine convert
 
     !> The elements of the field, in the geodetic or the geocentric local frame.
     subroutine fields(n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads, eccentric, geodetic, by, rule, &
-            first, step, rows, lat, lon, alt, years, micros, north, east, down, horizontal, total, declination, &
-            inclination)
+            first, step, limits, rows, lat, lon, alt, years, micros, north, east, down, horizontal, total, &
+            declination, inclination, outside)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: eccentric, geodetic, by, rule
-        real(f64), intent(in) :: first, step, rows(8, n_rows), lat(n_lat), lon(n_lon), alt(n_alt), years(n_years)
+        real(f64), intent(in) :: first, step, limits(2, 3), rows(8, n_rows)
+        real(f64), intent(in) :: lat(n_lat), lon(n_lon), alt(n_alt), years(n_years)
         integer(i64), intent(in) :: micros(n_micros)
         real(f64), intent(inout) :: north(n), east(n), down(n), horizontal(n), total(n), declination(n), inclination(n)
+        integer(i64), intent(out) :: outside
 
-        call find_fields(n_threads, eccentric /= 0, geodetic /= 0, by, rule, first, step, rows, lat, lon, alt, years, &
-            micros, north, east, down, horizontal, total, declination, inclination)
+        call find_fields(n_threads, eccentric /= 0, geodetic /= 0, by, rule, first, step, limits, rows, lat, lon, alt, &
+            years, micros, north, east, down, horizontal, total, declination, inclination, outside)
     end subroutine fields
 
     !> The subsolar point.

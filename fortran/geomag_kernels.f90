@@ -403,21 +403,24 @@ module geomag_kernels
 contains
 
     !> Positions of one form in another.
-    recursive subroutine convert_points(n_threads, source, target, by, rule, first, step, rows, a, b, c, years, &
-            micros, p, q, r)
+    recursive subroutine convert_points(n_threads, source, target, by, rule, first, step, limits, rows, a, b, c, &
+            years, micros, p, q, r, outside)
         integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         integer, intent(in) :: source, target, by, rule
-        real(f64), intent(in) :: first, step
+        real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), a(:), b(:), c(:), years(:)
         real(f64), intent(inout), contiguous :: p(:), q(:), r(:)
+        integer(i64), intent(out) :: outside
         type(dipoles) :: d
         integer(i64) :: start
 
+        outside = 0
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) reduction(+:outside)
         do start = 1, size(p, kind=i64), block
             call convert_block(start, source, target, by, rule, first, step, rows, a, b, c, years, micros, d, p, q, r)
+            call count_outside(start, limits, a, b, c, outside)  ! after the rest, as the block is in the cache then
         end do
         !$omp end parallel do
     end subroutine convert_points
@@ -475,24 +478,27 @@ contains
     end subroutine convert_block
 
     !> The elements of the field of the eccentric or the centred dipole.
-    recursive subroutine find_fields(n_threads, eccentric, in_geodetic, by, rule, first, step, rows, lat, lon, alt, &
-            years, micros, north, east, down, horizontal, total, declination, inclination)
+    recursive subroutine find_fields(n_threads, eccentric, in_geodetic, by, rule, first, step, limits, rows, lat, lon, &
+            alt, years, micros, north, east, down, horizontal, total, declination, inclination, outside)
         integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, in_geodetic
         integer, intent(in) :: by, rule
-        real(f64), intent(in) :: first, step
+        real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:), years(:)
         real(f64), intent(inout), dimension(:), contiguous :: north, east, down, horizontal, total, declination, &
             inclination
+        integer(i64), intent(out) :: outside
         type(dipoles) :: d
         type(angles) :: at
         real(f64), dimension(block) :: x, y, z, height
         integer(i64) :: start
         integer :: n
 
+        outside = 0
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, at, height, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, at, height, x, y, z) &
+        !$omp& reduction(+:outside)
         do start = 1, size(north, kind=i64), block
             n = int(min(int(block, i64), size(north, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
@@ -502,6 +508,7 @@ contains
             if (eccentric) call move(n, -1.0_f64, d, x, y, z)
             call field_at(n, d, at, x, y, z, north(start:), east(start:), down(start:), horizontal(start:), &
                 total(start:), declination(start:), inclination(start:))
+            call count_outside(start, limits, lat, lon, alt, outside)
         end do
         !$omp end parallel do
     end subroutine find_fields
@@ -649,6 +656,37 @@ contains
     end subroutine find_outer_hours
 
     ! ---- steps -------------------------------------------------------------------------------------------------------
+
+    !> The numbers of a block of points that are beyond their limits. NaN is not.
+    pure subroutine count_outside(start, limits, a, b, c, outside)
+        integer(i64), intent(in) :: start
+        real(f64), intent(in) :: limits(2, 3)
+        real(f64), intent(in), contiguous :: a(:), b(:), c(:)
+        integer(i64), intent(inout) :: outside
+
+        call count_beyond(start, limits(:, 1), a, outside)
+        call count_beyond(start, limits(:, 2), b, outside)
+        call count_beyond(start, limits(:, 3), c, outside)
+    end subroutine count_outside
+
+    pure subroutine count_beyond(start, limits, given, beyond)
+        integer(i64), intent(in) :: start
+        real(f64), intent(in) :: limits(2)
+        real(f64), intent(in), contiguous :: given(:)
+        integer(i64), intent(inout) :: beyond
+        integer(i64) :: i, found
+        real(f64) :: low, high
+
+        if (size(given, kind=i64) == 1) return
+        low = limits(1)
+        high = limits(2)
+        found = 0
+        !$omp simd reduction(+:found)
+        do i = start, min(start + block - 1, size(given, kind=i64))
+            found = found + merge(1_i64, 0_i64, given(i) < low) + merge(1_i64, 0_i64, given(i) > high)
+        end do
+        beyond = beyond + found
+    end subroutine count_beyond
 
     pure subroutine find_angles(n, start, lat, lon, at)
         integer, intent(in) :: n

@@ -843,3 +843,35 @@ def test_one_compilation_serves_scalars_arrays_and_pieces():
             geo_to_cd(value, lat, epoch=epoch, backend="numba")
             geo_to_cd(lat, 1.0, value, epoch=epoch, backend="numba")
     assert len(kernels._convert.signatures) == 1
+
+
+def test_a_value_out_of_range_anywhere_in_large_arrays_is_found(backend):
+    n = 70_001
+    for at in (0, 63, 64, 40_000, n - 1):
+        for name, bad, message in (
+            ("lat", 90.000001, rf"lat must be from -90 to 90 degrees, got 90.000001 at \[{at}\] \(1 such values\)"),
+            ("lat", -np.inf, "lat must be from -90"),
+            ("lon", np.inf, rf"lon must be finite degrees, got inf at \[{at}\]"),
+            ("alt", -6372.0, rf"alt must be finite .* and above the centre of the Earth .*got -6372.0 at \[{at}\]"),
+        ):
+            given = {"lat": np.zeros(n), "lon": np.full(n, np.nan), "alt": np.zeros(n)}
+            given[name][at] = bad
+            for call in (geo_to_cd, geo_to_ed, dipole_field):
+                with pytest.raises(ValueError, match=message):
+                    call(**given, epoch=2020, backend=backend)
+            with pytest.raises(ValueError, match=message):  # in pieces
+                geo_to_cd(**{k: np.stack([v, v], axis=1)[:, 0] for k, v in given.items()}, epoch=2020, backend=backend)
+    for name, bad in (("lat", 91), ("lon", np.inf), ("r", -1e-9), ("alt", -6400)):
+        given = {"lat": np.zeros(n), "lon": np.zeros(n)} | {"alt" if name == "alt" else "r": np.full(n, 7000.0)}
+        given[name][n // 2] = bad
+        for call in (cd_to_geo, ed_to_geo):
+            with pytest.raises(ValueError, match=rf"{name} must be .* at \[{n // 2}\]"):
+                call(**given, epoch=2020, backend=backend)
+
+
+def test_nan_and_the_ends_of_the_ranges_are_no_error(backend):
+    lat, lon = np.tile([90.0, -90.0, np.nan, 0.0], 20_000), np.tile([2.0**53, -(2.0**53), 0.0, np.nan], 20_000)
+    found = geo_to_cd(
+        lat, lon, np.tile([-6371.2, 1e100, 0.0, 0.0], 20_000), epoch=2020, coords="geocentric", backend=backend
+    )
+    assert np.isnan(found.lat).tolist() == [False, False, True, True] * 20_000

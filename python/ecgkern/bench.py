@@ -9,7 +9,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ecgkern bench`."""
     parser.add_argument("--folder", type=Path, default=Path("benchmarks"), help="where the benchmarks are")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="also write the table to FILE as JSON")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="also write the table to FILE as JSON; it joins one of the same day"
+    )
     parser.add_argument("-k", metavar="EXPRESSION", help="only the cases whose names match, as in pytest")
     parser.add_argument("--large", action="store_true", help="also the cases that take minutes")
 

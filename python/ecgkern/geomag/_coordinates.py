@@ -14,6 +14,7 @@ at the centre of the Earth, the ED frame at the eccentric dipole, displaced by d
 :math:`U = R (v - d)`. Longitude 0 is the meridian through the geographic south pole.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,7 +89,7 @@ def geo_to_cd(
     out : tuple of 3 arrays, optional
         Arrays to write the results to and return: C-contiguous, of the shape and dtype of the results, and apart from
         the arguments and each other. Saves the time to get fresh memory, up to a third of the whole for a million
-        points.
+        points. An argument that is out of range may be found after they have been written to.
     backend : {"fortran", "numba", "numpy", "cuda"}, optional
         By default "cuda" for arrays on a GPU and else the first of the others that is ready; see
         :func:`ecgkern.backends`.
@@ -322,7 +323,7 @@ def geo_to_xyz(lat: Any, lon: Any, alt: Any = 0.0, *, coords: str = "geodetic", 
     [217.49, 6228.18, 1324.65]
     """
     library = _dispatch.array_library(lat=lat, lon=lon, alt=alt)
-    inputs = _geographic(lat, lon, alt, coords)
+    inputs = geographic(lat, lon, alt, coords)
     dtype = _points.result_type(lat, lon, alt)
     found = _to_xyz(_GEOGRAPHIC[coords], _XYZ["geo"], inputs, *_ANY_DIPOLE, backend, dtype)
     return _dispatch.from_numpy(found, library)
@@ -365,7 +366,7 @@ def xyz_to_geo(xyz: Any, *, coords: str = "geodetic", backend: str | None = None
     library = _dispatch.array_library(xyz=xyz)
     _validate.choice(coords, "coords", _points.COORDS)
     dtype = _points.result_type(xyz)
-    found = _convert(_XYZ["geo"], _GEOGRAPHIC[coords], _cartesian(xyz), *_ANY_DIPOLE, backend, dtype)
+    found = _convert(_XYZ["geo"], _GEOGRAPHIC[coords], lambda _: _cartesian(xyz), *_ANY_DIPOLE, backend, dtype)
     return GeographicCoordinates(*_points.returned(found, library))
 
 
@@ -422,11 +423,14 @@ def transform_xyz(
 _ANY_DIPOLE = (None, "igrf1990-ramana", "raise")  # nothing of it is used between geographic forms
 
 
-def _geographic(lat: Any, lon: Any, alt: Any, coords: str, device: Device | None = None) -> dict[str, Any]:
+def geographic(
+    lat: Any, lon: Any, alt: Any, coords: str, device: Device | None = None, later: bool = False
+) -> dict[str, Any]:
+    """Return checked geographic positions; where the kernel looks at arrays (`later`), those are not."""
     return {
-        "lat": _points.latitude(lat, device=device),
-        "lon": _points.longitude(lon, device=device),
-        "alt": _points.altitude(alt, coords, device=device),
+        "lat": _points.latitude(lat, device=device, later=later),
+        "lon": _points.longitude(lon, device=device, later=later),
+        "alt": _points.altitude(alt, coords, device=device, later=later),
     }
 
 
@@ -441,7 +445,8 @@ def _from_geographic(
 ) -> Coordinates:  # fmt: skip
     library = _points.library(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
     device = _points.device_of(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
-    inputs, dtype = _geographic(lat, lon, alt, coords, device), _points.result_type(lat, lon, alt)
+    _validate.choice(coords, "coords", _points.COORDS)
+    inputs, dtype = partial(geographic, lat, lon, alt, coords, device), _points.result_type(lat, lon, alt)
     source, target = _GEOGRAPHIC[coords], _DIPOLE[kind]
     found = _convert(source, target, inputs, epoch, model, out_of_range, backend, dtype, out, device)
     return Coordinates(*_points.returned(found, library, out))
@@ -457,15 +462,18 @@ def _to_geographic(
     if r is not None and alt is not None:
         raise TypeError("give r, the distance from the dipole, or alt, the altitude above the Earth, not both")
     height = 0.0 if alt is None else alt
-    inputs = {
-        "lat": _points.latitude(lat, device=device),
-        "lon": _points.longitude(lon, device=device),
-        **(
-            {"alt": _points.altitude(height, coords, device=device)}
-            if r is None
-            else {"r": _points.radius(r, device=device)}
-        ),
-    }
+
+    def inputs(later: bool) -> dict[str, Any]:
+        return {
+            "lat": _points.latitude(lat, device=device, later=later),
+            "lon": _points.longitude(lon, device=device, later=later),
+            **(
+                {"alt": _points.altitude(height, coords, device=device, later=later)}
+                if r is None
+                else {"r": _points.radius(r, device=device, later=later)}
+            ),
+        }
+
     source = (_RAY if r is None else _DIPOLE)[kind]
     dtype = _points.result_type(lat, lon, height if r is None else r)
     found = _convert(source, _GEOGRAPHIC[coords], inputs, epoch, model, out_of_range, backend, dtype, out, device)
@@ -473,14 +481,16 @@ def _to_geographic(
 
 
 def _convert(
-    source: int, target: int, inputs: dict[str, Any], epoch: Any, model: Any, out_of_range: str, backend: str | None,
-    dtype: Any, out: Any = None, device: Device | None = None,
+    source: int, target: int, positions: Callable[[bool], dict[str, Any]], epoch: Any, model: Any, out_of_range: str,
+    backend: str | None, dtype: Any, out: Any = None, device: Device | None = None,
 ) -> list[Any]:  # fmt: skip
-    """Return latitude, longitude, and distance or altitude."""
-    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
+    """Return latitude, longitude, and distance or altitude; `positions` checks now or, if told so, later."""
     module = _dispatch.load("geomag", backend, device)
+    inputs = positions(_points.finds_outside(module))
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
     results = _points.results_for(inputs, 3, dtype, out, device)
-    _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, module)
+    if _points.evaluate(partial(module.convert, source, target, coefficients), inputs, results, module):
+        positions(False)  # raises, and says where
     _points.close_longitudes(results[1])
     return results
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ecgkern import _dispatch, _validate
 from ecgkern.geomag import _points
+from ecgkern.geomag._coordinates import geographic
 from ecgkern.geomag._earth import EARTH_RADIUS
 
 Floats = NDArray[np.float64]
@@ -94,16 +95,13 @@ def dipole_field(
     library = _points.library(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
     device = _points.device_of(lat=lat, lon=lon, alt=alt, epoch=epoch, out=out)
     _validate.choice(kind, "kind", _points.KINDS)
-    inputs = {
-        "lat": _points.latitude(lat, device=device),
-        "lon": _points.longitude(lon, device=device),
-        "alt": _points.altitude(alt, coords, device=device),
-    }
-    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
     module = _dispatch.load("geomag", backend, device)
+    inputs = geographic(lat, lon, alt, coords, device, _points.finds_outside(module))
+    coefficients, inputs["epoch"] = _points.coefficients(epoch, model, out_of_range, device=device)
     results = _points.results_for(inputs, len(Field._fields), _points.result_type(lat, lon, alt), out, device)
     kernel = partial(module.field, kind == "ed", coords == "geodetic", coefficients)
-    _points.evaluate(kernel, inputs, results, module)
+    if _points.evaluate(kernel, inputs, results, module):
+        geographic(lat, lon, alt, coords)  # raises, and says where
     _points.close_longitudes(results[Field._fields.index("declination")])
     return Field(*_points.returned(results, library, out))
 

@@ -7,32 +7,43 @@ from numpy.typing import NDArray
 
 import ecgkern._fortran as extension
 from ecgkern import _threads
-from ecgkern.geomag._points import Coefficients, years_and_times
+from ecgkern.geomag._points import CD, GEOCENTRIC, GEODETIC, Coefficients, limits, years_and_times
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 _kernels = extension.geomag
 
+FINDS_OUTSIDE = True  # convert and field count the values that are out of range
+
 
 def convert(
     source: int, target: int, coefficients: Coefficients, a: Floats, b: Floats, c: Floats, epoch: NDArray[Any],
     p: Floats, q: Floats, r: Floats,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Write positions of one form in another; `ecgkern.geomag._points` numbers the forms."""
     years, times = years_and_times(coefficients, epoch)
-    _kernels.convert(_threads_for(p), source, target, *_table(coefficients), a, b, c, years, times, p, q, r)
+    by, rule, first, step, rows = _table(coefficients)
+    outside: int = _kernels.convert(
+        _threads_for(p), source, target, by, rule, first, step, limits(source, target).T, rows, a, b, c, years, times,
+        p, q, r,
+    )  # fmt: skip
+    return outside
 
 
 def field(
     eccentric: bool, geodetic: bool, coefficients: Coefficients, lat: Floats, lon: Floats, alt: Floats,
     epoch: NDArray[Any], *elements: Floats,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Write the elements of the field of a dipole."""
     years, times = years_and_times(coefficients, epoch)
-    _kernels.fields(
-        _threads_for(elements[0]), eccentric, geodetic, *_table(coefficients), lat, lon, alt, years, times, *elements
-    )
+    by, rule, first, step, rows = _table(coefficients)
+    bounds = limits(GEODETIC if geodetic else GEOCENTRIC, CD)
+    outside: int = _kernels.fields(
+        _threads_for(elements[0]), eccentric, geodetic, by, rule, first, step, bounds.T, rows, lat, lon, alt, years,
+        times, *elements,
+    )  # fmt: skip
+    return outside
 
 
 def subsolar(algorithm: int, time: Times, lat: Floats, lon: Floats) -> None:

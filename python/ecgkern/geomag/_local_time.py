@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ecgkern import _dispatch, _threads, _validate
 from ecgkern._cuda import Device
 from ecgkern.geomag import _points, _time
+from ecgkern.geomag._coordinates import geographic
 from ecgkern.geomag._numpy import hours_from
 
 ALGORITHMS = ("almanac", "grena5")
@@ -263,12 +264,7 @@ def magnetic_local_time(
     _validate.choice(kind, "kind", _points.KINDS)
     _validate.choice(sun, "sun", ("direction", "surface"))
     _validate.choice(algorithm, "algorithm", ALGORITHMS)
-    inputs = {
-        "lat": _points.latitude(lat, device=device),
-        "lon": _points.longitude(lon, device=device),
-        "alt": _points.altitude(alt, coords, device=device),
-        "time": _time.times(time, "time"),
-    }
+    inputs = geographic(lat, lon, alt, coords, device) | {"time": _time.times(time, "time")}
     coefficients, inputs["epoch"] = _coefficients(inputs["time"], epoch, model, out_of_range, device)
     module = _dispatch.load("geomag", backend, device)
     options = (

@@ -19,7 +19,7 @@ from ecgkern.geomag._earth import EARTH_RADIUS
 from ecgkern.geomag._model import RULES, Table, table
 
 Floats = NDArray[np.float64]
-Kernel = Callable[..., None]
+Kernel = Callable[..., int | None]
 
 COORDS = ("geodetic", "geocentric")
 KINDS = ("cd", "ed")
@@ -104,26 +104,27 @@ def years_of(epochs: NDArray[Any]) -> Floats:
 # ---- arguments -------------------------------------------------------------------------------------------------------
 
 
-def latitude(value: Any, name: str = "lat", device: Device | None = None) -> Any:
+def latitude(value: Any, name: str = "lat", device: Device | None = None, later: bool = False) -> Any:
     """Return degrees from -90 to 90, or NaN."""
-    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees", device)
+    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees", device, later)
 
 
-def longitude(value: Any, name: str = "lon", device: Device | None = None) -> Any:
+def longitude(value: Any, name: str = "lon", device: Device | None = None, later: bool = False) -> Any:
     """Return finite degrees, or NaN."""
-    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees", device)
+    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees", device, later)
 
 
-def altitude(value: Any, coords: str, name: str = "alt", device: Device | None = None) -> Any:
+def altitude(value: Any, coords: str, name: str = "alt", device: Device | None = None, later: bool = False) -> Any:
     """Return km above the ellipsoid or the sphere, or NaN."""
     _validate.choice(coords, "coords", COORDS)
     low = _LOWEST[coords]
-    return bounded(value, name, low, _FARTHEST, f"{_FINITE} and above the centre of the Earth ({low} km)", device)
+    what = f"{_FINITE} and above the centre of the Earth ({low} km)"
+    return bounded(value, name, low, _FARTHEST, what, device, later)
 
 
-def radius(value: Any, name: str = "r", device: Device | None = None) -> Any:
+def radius(value: Any, name: str = "r", device: Device | None = None, later: bool = False) -> Any:
     """Return km from a centre, or NaN."""
-    return bounded(value, name, 0.0, _FARTHEST, f"{_FINITE} and not negative (km)", device)
+    return bounded(value, name, 0.0, _FARTHEST, f"{_FINITE} and not negative (km)", device, later)
 
 
 def cartesian(value: Any, name: str = "xyz") -> NDArray[Any]:
@@ -134,11 +135,18 @@ def cartesian(value: Any, name: str = "xyz") -> NDArray[Any]:
     return array
 
 
-def bounded(value: Any, name: str, low: float, high: float, what: str, device: Device | None = None) -> Any:
-    """Return real numbers from low to high, or NaN; `what` describes them. Those on the device stay there, unread."""
+def bounded(
+    value: Any, name: str, low: float, high: float, what: str, device: Device | None = None, later: bool = False
+) -> Any:
+    """Return real numbers from low to high, or NaN; `what` describes them. Those on the device stay there, unread.
+
+    Arrays are not looked at if the kernel will (`later`): reading them twice takes a quarter of the time of a call.
+    """
     if device is not None and _cuda.of(value) is not None:
         return device.values(value, name).reshape(tuple(value.shape))  # CuPy gives single values a dimension
     array = _validate.real_values(_dispatch.to_numpy(value, name), name)
+    if later and array.size > 1:
+        return array
     # As numbers of Python: the bounds may be beyond a small type. NaN is passed over.
     if array.size and (float(np.fmin.reduce(array, None)) < low or float(np.fmax.reduce(array, None)) > high):
         values = array.astype(np.float64)
@@ -147,6 +155,21 @@ def bounded(value: Any, name: str, low: float, high: float, what: str, device: D
         where = f" at {list(index)}" if index else ""
         raise ValueError(f"{name} must be {what}, got {array[index]}{where} ({int(bad.sum())} such values)")
     return array
+
+
+def limits(source: int, target: int) -> Floats:
+    """Return the lowest and the highest value of each of the three numbers of a position, (3, 2)."""
+    if source in (GEO_XYZ, CD_XYZ, ED_XYZ):
+        return np.array([[-_FARTHEST, _FARTHEST]] * 3)
+    lowest = 0.0
+    if source not in (CD, ED):
+        lowest = _LOWEST[COORDS[source if source in (GEODETIC, GEOCENTRIC) else target]]
+    return np.array([[-90.0, 90.0], [-_LONGEST, _LONGEST], [lowest, _FARTHEST]])
+
+
+def finds_outside(module: Any) -> bool:
+    """Return whether the kernels of a backend look for values that are out of range."""
+    return getattr(module, "FINDS_OUTSIDE", False)
 
 
 def library(**arguments: Any) -> str:
@@ -204,33 +227,37 @@ def half_open(degrees: Floats) -> Floats:
 
 def evaluate(
     kernel: Kernel, inputs: dict[str, NDArray[Any]], results: Sequence[NDArray[Any]], module: Any, whole: bool = True
-) -> None:
+) -> bool:
     """Call ``kernel(*inputs, *results)`` on the broadcast inputs, flat, and on the results, which it writes.
+
+    Returns whether the kernel looks for values out of range and has found any.
 
     In one piece where that takes no copies, unless a backend of `module` or the kernel (not `whole`) works in pieces.
     On a GPU the kernel broadcasts.
     """
     if not isinstance(results[0], np.ndarray):
         kernel(*inputs.values(), *results)
-        return
+        return False
     if not results[0].size:
-        return
+        return False
     single = {i: _one_value(array) for i, array in enumerate(inputs.values()) if array.size == 1}
     arrays = [array for array in inputs.values() if array.size != 1]
     if not arrays:
         results = [result.reshape(1) for result in results]
 
+    found: list[int | None] = []
+
     def call(given: Sequence[NDArray[Any]], written: Sequence[NDArray[Any]]) -> None:
         arguments = list(given)
         for i, value in single.items():
             arguments.insert(i, value)
-        kernel(*map(_argument, arguments), *written)
+        found.append(kernel(*map(_argument, arguments), *written))
 
     size = getattr(module, "PIECE", None)
     shape = results[0].shape
     if whole and not size and all(_is_flat(array, shape) for array in (*arrays, *results)):
         call([array.reshape(-1) for array in arrays], [result.reshape(-1) for result in results])
-        return
+        return any(found)
     n_threads = 1 if size else _threads.threads_for(results[0].size)  # the reference has one thread
     size = size or _PIECE
 
@@ -239,6 +266,7 @@ def evaluate(
             call(piece[: len(arrays)], piece[len(arrays) :])
 
     _threads.run_ranges(-(-results[0].size // size), n_threads, work)
+    return any(found)
 
 
 def _is_flat(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
