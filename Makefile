@@ -8,6 +8,8 @@ VENV ?= .venv
 ECGKERN_EXTRAS ?= dev
 export PYTHON
 BIN = $(VENV)/bin
+# In several processes, a file in each at a time, whose threads do not spin while they wait for each other.
+PYTEST = OMP_WAIT_POLICY=passive $(1)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* cmake/*/* fortran/* fortran/registers/*/*) tools/setup.sh
 FLANG = .venv-flang
 
@@ -18,13 +20,13 @@ demo: $(VENV)/.demo
 	$(BIN)/ecgkern demo $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(call PYTEST,$(BIN))
 
 setup: $(VENV)/.dev
 
 # gfortran lets some things pass that others do not, so the same tests run on what flang makes of the sources.
 test-flang: $(FLANG)/.test
-	$(FLANG)/bin/python -m pytest -k "fortran and not gfortran" $(addprefix tests/test_,build.py conv.py geomag.py \
+	$(call PYTEST,$(FLANG)/bin) -k "fortran and not gfortran" $(addprefix tests/test_,build.py conv.py geomag.py \
 		geomag_input.py geomag_time.py stats.py stats_distances.py stats_ks.py waveform.py)
 
 bench: $(VENV)/.bench

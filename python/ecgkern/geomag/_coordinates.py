@@ -464,15 +464,13 @@ def _to_geographic(
     height = 0.0 if alt is None else alt
 
     def inputs(later: bool) -> dict[str, Any]:
-        return {
+        found = {
             "lat": _points.latitude(lat, device=device, later=later),
             "lon": _points.longitude(lon, device=device, later=later),
-            **(
-                {"alt": _points.altitude(height, coords, device=device, later=later)}
-                if r is None
-                else {"r": _points.radius(r, device=device, later=later)}
-            ),
         }
+        if r is None:
+            return found | {"alt": _points.altitude(height, coords, device=device, later=later)}
+        return found | {"r": _points.radius(r, device=device, later=later)}
 
     source = (_RAY if r is None else _DIPOLE)[kind]
     dtype = _points.result_type(lat, lon, height if r is None else r)
