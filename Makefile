@@ -1,4 +1,5 @@
-# make demo | test | bench | gpu | lint | wheel | clean     Each sets up what it needs: see tools/setup.sh.
+# make demo | test | bench | lint | wheel | clean     Each sets up what it needs: see tools/setup.sh.
+# make gpu                          tests and benchmarks on a GPU, with a Python that has what docs/gpu.md says
 # make setup | test-flang           only that; the tests of the Fortran backend with a second compiler
 # make offload | gpu-fortran        Fortran loops on a GPU: built here, and run there
 #   make demo DATA=path/to/ptb-xl     real recordings instead of a download or a simulation
@@ -38,7 +39,7 @@ gpu:
 
 # Kernels as OpenMP loops for a GPU. build/offload, with the run-time libraries in it, can be carried to a machine that
 # has a GPU and no Fortran compiler.
-offload:
+offload: $(VENV)/.dev
 	@PATH="$(abspath $(BIN)):$$PATH" cmake -S fortran/offload -B build/offload
 	@PATH="$(abspath $(BIN)):$$PATH" cmake --build build/offload
 

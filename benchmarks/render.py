@@ -22,13 +22,13 @@ MALLOC_TRIM_THRESHOLD_=8589934592 and MALLOC_TOP_PAD_=268435456, "in chunks" tak
 records of one channel have eager PyTorch and the arrangement of each means that was fastest in a trial, other sizes
 eager PyTorch and the fastest of all 14. Floor of `training_step`: the step without the convolutions. There eager is the
 same model with PyTorch's own convolutions, and ours is shown with tuned malloc as well, by which the rest of the step
-gains, too: that is what eager with tuned malloc has to be compared with. Error: relative, against float64 (`geomag`:
-against long double, angles and hours in radians). MB: how far one call raises the peak of the resident memory of a
-fresh process that already holds the data; results that the call makes, in `geomag` 8 MB each, are part of it. Others:
-what part of the processor time spent during the rounds went to other processes; from a few per cent on, the times are
-too long and not to be compared. On a GPU arrays are there before the clock starts, which stops when the result is; the
-floor is what the bytes take at the rate of a copy on the card, or the multiplications at that of products of 8192 x
-8192 matrices, and MB is memory of the card.
+gains, too: that is what eager with tuned malloc has to be compared with. The discriminator's steps are those without
+its penalty, three of four. Error: relative, against float64 (`geomag`: against long double, angles and hours in
+radians). MB: how far one call raises the peak of the resident memory of a fresh process that already holds the data;
+results that the call makes, in `geomag` 8 MB each, are part of it. Others: what part of the processor time spent during
+the rounds went to other processes; from a few per cent on, the times are too long and not to be compared. On a GPU
+arrays are there before the clock starts, which stops when the result is; the floor is what the bytes take at the rate
+of a copy on the card, or the multiplications at that of products of 8192 x 8192 matrices, and MB is memory of the card.
 """
 NO_CARD = """No run on a GPU has been made yet. `make gpu` makes one and puts its table here: the same cases on the card
 and on the CPU, PyTorch's own operations on the card beside them, and the rates that the card reaches as the ceilings.

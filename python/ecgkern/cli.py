@@ -13,7 +13,7 @@ _COMMANDS = {
     "doctor": "show what is ready on this machine, and how to install what is missing",
     "demo": "synthesise ECGs on the R peaks of real records and write a report",
     "evaluate": "compare synthetic ECGs with real ones and write a report",
-    "train": "train a generative model on recordings: sine VAE, LSTM-VAE",
+    "train": "train a generative model on recordings: sine VAE, LSTM-VAE, GAN, VAE-GAN",
     "generate": "synthetic ECGs from a trained model: npz, WFDB records or CSV",
     "stream": "synthetic ECGs as they are made, in a window, a browser or a GIF",
     "export": "a trained model as ONNX, to run without PyTorch, or as safetensors",

@@ -24,9 +24,14 @@ _PACKAGES = {
     "neurokit2": ("finds R peaks", "ecg"),
     "pandas": ("PTB-XL metadata", "ecg"),
     "tqdm": ("progress bars", "ecg"),
-    "matplotlib": ("pictures of the demo", "plot"),
+    "matplotlib": ("pictures", "plot"),
     "cartopy": ("maps of ecgkern geomag", "plot"),
     "scipy": ("asymptotic p-values and spectra", "stats"),
+    "f90nml": ("namelists of old Fortran programs", "legacy"),
+    "safetensors": ("ecgkern train and generate", "train"),
+    "bokeh": ("ecgkern stream --browser", "stream"),
+    "onnxscript": ("ecgkern export --to onnx", "export"),
+    "onnxruntime": ("python -m ecgkern.edge", "edge"),
     "pytest-benchmark": ("ecgkern bench", "bench"),
 }
 
