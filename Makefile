@@ -9,8 +9,8 @@ VENV ?= .venv
 ECGKERN_EXTRAS ?= dev
 export PYTHON
 BIN = $(VENV)/bin
-# In several processes, a file in each at a time, whose threads do not spin while they wait for each other.
-PYTEST = OMP_WAIT_POLICY=passive $(1)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# In several processes, a file in each at a time, slow ones early; threads do not spin while they wait for each other.
+PYTEST = OMP_WAIT_POLICY=passive $(1)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 SOURCES = pyproject.toml constraints.txt CMakeLists.txt $(wildcard cmake/* cmake/*/* fortran/* fortran/registers/*/*) tools/setup.sh
 FLANG = .venv-flang
 
