@@ -28,7 +28,8 @@ GEODETIC, GEOCENTRIC, GEO_XYZ, CD, CD_XYZ, ED, ED_XYZ, CD_RAY, ED_RAY = range(9)
 
 _PIECE = 4096  # values of each argument that are copied at a time
 _LOWEST = {"geodetic": -6335.4, "geocentric": -EARTH_RADIUS}  # WGS84's smallest radius of curvature is 6335.4 km
-_LONGEST = 2.0**53  # degrees; beyond, float64 skips whole degrees
+_LATITUDES = (-90.0, 90.0)
+_LONGITUDES = (-(2.0**53), 2.0**53)  # beyond, float64 skips whole degrees
 _FARTHEST = 1e100  # km; squares stay within float64
 _FINITE = f"finite ({_FARTHEST:g} at most)"
 
@@ -106,12 +107,12 @@ def years_of(epochs: NDArray[Any]) -> Floats:
 
 def latitude(value: Any, name: str = "lat", device: Device | None = None, later: bool = False) -> Any:
     """Return degrees from -90 to 90, or NaN."""
-    return bounded(value, name, -90.0, 90.0, "from -90 to 90 degrees", device, later)
+    return bounded(value, name, *_LATITUDES, "from -90 to 90 degrees", device, later)
 
 
 def longitude(value: Any, name: str = "lon", device: Device | None = None, later: bool = False) -> Any:
     """Return finite degrees, or NaN."""
-    return bounded(value, name, -_LONGEST, _LONGEST, "finite degrees", device, later)
+    return bounded(value, name, *_LONGITUDES, "finite degrees", device, later)
 
 
 def altitude(value: Any, coords: str, name: str = "alt", device: Device | None = None, later: bool = False) -> Any:
@@ -160,11 +161,11 @@ def bounded(
 def limits(source: int, target: int) -> Floats:
     """Return the lowest and the highest value of each of the three numbers of a position, (3, 2)."""
     if source in (GEO_XYZ, CD_XYZ, ED_XYZ):
-        return np.array([[-_FARTHEST, _FARTHEST]] * 3)
+        return np.array([(-_FARTHEST, _FARTHEST)] * 3)
     lowest = 0.0
     if source not in (CD, ED):
         lowest = _LOWEST[COORDS[source if source in (GEODETIC, GEOCENTRIC) else target]]
-    return np.array([[-90.0, 90.0], [-_LONGEST, _LONGEST], [lowest, _FARTHEST]])
+    return np.array([_LATITUDES, _LONGITUDES, (lowest, _FARTHEST)])
 
 
 def finds_outside(module: Any) -> bool:
