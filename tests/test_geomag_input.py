@@ -867,6 +867,10 @@ def test_a_value_out_of_range_anywhere_in_large_arrays_is_found(backend):
         for call in (cd_to_geo, ed_to_geo):
             with pytest.raises(ValueError, match=rf"{name} must be .* at \[{n // 2}\]"):
                 call(**given, epoch=2020, backend=backend)
+    for call in (geo_to_cd, dipole_field):
+        assert call(np.zeros((2, 1)), np.zeros((1, 0)), epoch=2020, backend=backend)[0].shape == (2, 0)
+        with pytest.raises(ValueError, match=r"lat must be .* got 91.0 at \[1, 0\]"):
+            call(np.array([[0.0], [91.0]]), np.zeros((1, 0)), epoch=2020, backend=backend)
 
 
 def test_nan_and_the_ends_of_the_ranges_are_no_error(backend):

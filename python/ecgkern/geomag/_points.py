@@ -231,7 +231,7 @@ def evaluate(
 ) -> bool:
     """Call ``kernel(*inputs, *results)`` on the broadcast inputs, flat, and on the results, which it writes.
 
-    Returns whether the kernel looks for values out of range and has found any.
+    Returns whether there may be values out of range: the kernel has found some, or there was nothing to call it for.
 
     In one piece where that takes no copies, unless a backend of `module` or the kernel (not `whole`) works in pieces.
     On a GPU the kernel broadcasts.
@@ -240,7 +240,7 @@ def evaluate(
         kernel(*inputs.values(), *results)
         return False
     if not results[0].size:
-        return False
+        return True  # no kernel has looked
     single = {i: _one_value(array) for i, array in enumerate(inputs.values()) if array.size == 1}
     arrays = [array for array in inputs.values() if array.size != 1]
     if not arrays:
