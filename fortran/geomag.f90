@@ -4,8 +4,8 @@
 !> An argument of n_... points has one value for all points, or one for each. Coefficients are rows g10, g11, h11, g20,
 !> g21, h21, g22, h22 at years first, first + step, ...; `by` says whether one row holds for all (0), or which of years
 !> (1) and micros (2), microseconds since 1970, they follow. `rule` says what holds beyond them: 0 linear, 1 the last
-!> row, 2 NaN. Where there are limits (lowest and highest of each of three numbers), `outside` counts the values that are
-!> not NaN and beyond them; a value for all points is not looked at.
+!> row, 2 NaN. `outside` counts the blocks of points that have values beyond the limits, lowest and highest, of each of
+!> the three numbers of a position; NaN is not.
 module geomag
     use kinds, only: f64, i32, i64
     use geomag_kernels, only: convert_points, find_fields, find_subsolar, find_tilts, find_hours, find_outer_hours
@@ -73,30 +73,34 @@ contains
 
     !> Magnetic local time in hours, of points at their times.
     subroutine local_times(n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads, eccentric, surface, geodetic, &
-            algorithm, by, rule, first, step, rows, lat, lon, alt, years, micros, hours)
+            algorithm, by, rule, first, step, limits, rows, lat, lon, alt, years, micros, hours, outside)
         !f2py threadsafe
         integer(i64), intent(in) :: n, n_lat, n_lon, n_alt, n_years, n_micros, n_rows, n_threads
         integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule
-        real(f64), intent(in) :: first, step, rows(8, n_rows), lat(n_lat), lon(n_lon), alt(n_alt), years(n_years)
+        real(f64), intent(in) :: first, step, limits(2, 3), rows(8, n_rows)
+        real(f64), intent(in) :: lat(n_lat), lon(n_lon), alt(n_alt), years(n_years)
         integer(i64), intent(in) :: micros(n_micros)
         real(f64), intent(inout) :: hours(n)
+        integer(i64), intent(out) :: outside
 
         call find_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
-            rows, lat, lon, alt, years, micros, hours)
+            limits, rows, lat, lon, alt, years, micros, hours, outside)
     end subroutine local_times
 
     !> Magnetic local time in hours, of every point at every time, on one thread.
     subroutine local_times_outer(n_inner, n_outer, n_points, n_times, n_rows, eccentric, surface, geodetic, &
-            algorithm, by, rule, first, step, rows, points_inner, lat, lon, alt, micros, hours)
+            algorithm, by, rule, first, step, limits, rows, points_inner, lat, lon, alt, micros, hours, outside)
         !f2py threadsafe
         integer(i64), intent(in) :: n_inner, n_outer, n_points, n_times, n_rows
         integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule, points_inner
-        real(f64), intent(in) :: first, step, rows(8, n_rows), lat(n_points), lon(n_points), alt(n_points)
+        real(f64), intent(in) :: first, step, limits(2, 3), rows(8, n_rows)
+        real(f64), intent(in) :: lat(n_points), lon(n_points), alt(n_points)
         integer(i64), intent(in) :: micros(n_times)
         real(f64), intent(inout) :: hours(n_inner, n_outer)
+        integer(i64), intent(out) :: outside
 
         call find_outer_hours(eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
-            rows, points_inner /= 0, lat, lon, alt, micros, hours)
+            limits, rows, points_inner /= 0, lat, lon, alt, micros, hours, outside)
     end subroutine local_times_outer
 
 end module geomag

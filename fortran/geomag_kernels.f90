@@ -7,12 +7,13 @@
 !> Sines, cosines and arc tangents in degrees.
 !>
 !> Polynomials: minimax, found by Remez exchange at 70 digits, over 45 degrees for sine and cosine (3e-18 and 5e-20)
-!> and up to tan(22.5 degrees) for the arc tangent (1e-18), so that rounding is all the error there is.
+!> and up to tan(22.5 degrees) for the arc tangent (1e-18), so that rounding is all the error there is. They take and
+!> give degrees: the first coefficients, pi/180 and 360/pi, happen to be within 4e-17 of a float64.
 module degrees
     use kinds, only: f64, i64
     implicit none
     private
-    public :: sine_cosine, arc_tangent, rounded_down, radian
+    public :: sine_cosine, latitude_sine_cosine, arc_tangent, elevation, rounded_down, radian
 
     real(f64), parameter :: radian = 57.295779513082320877_f64  ! degrees
     real(f64), parameter :: shifter = 6755399441055744.0_f64  ! 1.5 * 2**52: a sum with it is a rounded number
@@ -23,50 +24,75 @@ contains
     elemental subroutine sine_cosine(angle, sine, cosine)
         real(f64), intent(in) :: angle
         real(f64), intent(out) :: sine, cosine
-        real(f64) :: shifted, x, z, w, s, c
+        real(f64) :: shifted, s, c
         integer(i64) :: quarters
 
         shifted = angle*(1/90.0_f64) + shifter
         quarters = transfer(shifted, 0_i64)
-        x = (angle - 90*(shifted - shifter))*0.017453292519943295769_f64
-        z = x*x
-        w = z*z
-        s = x + x*z*(-0.16666666666666632069_f64 + w*(-0.00019841269829817092631_f64 &
-            + w*(-2.505075865974244898e-8_f64)) &
-            + z*(0.0083333333333224247047_f64 + w*(2.7557313695272419786e-6_f64 + w*1.5896828260596813239e-10_f64)))
-        c = 1 - 0.5_f64*z + w*(0.041666666666666599561_f64 + w*(0.000024801587289492224039_f64 &
-            + w*2.0875723697291141158e-9_f64) + z*(-0.0013888888888874139333_f64 + w*(-2.7557314355346018168e-7_f64 &
-            - w*1.1359670472595257734e-11_f64)))
+        call small_sine_cosine(angle - 90*(shifted - shifter), s, c)
         sine = merge(c, s, iand(quarters, 1_i64) /= 0)
         cosine = merge(s, c, iand(quarters, 1_i64) /= 0)
         sine = merge(-sine, sine, iand(quarters, 2_i64) /= 0)
         cosine = merge(-cosine, cosine, iand(quarters + 1, 2_i64) /= 0)
     end subroutine sine_cosine
 
-    !> The angle of the point (x, y) in [-180, 180] degrees; 0 at the origin.
-    elemental real(f64) function arc_tangent(y, x) result(angle)
-        real(f64), intent(in) :: y, x
-        real(f64), parameter :: tan_eighth = 0.41421356237309504880_f64  ! tan(22.5 degrees)
-        real(f64) :: large, small, t, z, w, even, odd
-        logical :: beyond
+    !> The same, faster, of an angle within 90 degrees.
+    elemental subroutine latitude_sine_cosine(angle, sine, cosine)
+        real(f64), intent(in) :: angle
+        real(f64), intent(out) :: sine, cosine
+        real(f64) :: size, rest, s, c
 
-        large = max(abs(x), abs(y))
-        small = min(abs(x), abs(y))
-        beyond = small > tan_eighth*large  ! 45 degrees less the angle then has a small tangent
-        t = merge(small - large, small, beyond)/merge(small + large, large + tiny(large), beyond)
+        size = abs(angle)
+        rest = 90 - size
+        call small_sine_cosine(merge(rest, size, rest < size), s, c)
+        sine = sign(merge(c, s, rest < size), angle)
+        cosine = merge(s, c, rest < size)
+    end subroutine latitude_sine_cosine
+
+    !> The same within 45 degrees.
+    elemental subroutine small_sine_cosine(angle, sine, cosine)
+        real(f64), intent(in) :: angle
+        real(f64), intent(out) :: sine, cosine
+        real(f64) :: z
+
+        z = angle*angle
+        sine = angle*(0.017453292519943295769_f64 + z*(-8.8609615570129617291e-7_f64 &
+            + z*(1.3496016231614883821e-11_f64 + z*(-9.7883848559676911503e-17_f64 &
+            + z*(4.141266586411592577e-22_f64 + z*(-1.1467583906159288234e-27_f64 &
+            + z*2.2167476722412486436e-33_f64))))))
+        cosine = 1 + z*(-0.00015230870989335429967_f64 + z*(3.8663238515629874678e-9_f64 &
+            + z*(-3.9258319857389259627e-14_f64 + z*(2.1354943025535618416e-19_f64 &
+            + z*(-7.2278738866983470396e-25_f64 + z*(1.6678997791031742616e-30_f64 &
+            - z*2.7647055196514924252e-36_f64))))))
+    end subroutine small_sine_cosine
+
+    !> The angle of the point (x, y), at a distance from the origin, in [-180, 180] degrees; 0 at the origin.
+    elemental real(f64) function arc_tangent(y, x, distance) result(angle)
+        real(f64), intent(in) :: y, x, distance
+
+        angle = elevation(y, abs(x), distance)
+        angle = merge(sign(180.0_f64, y) - angle, angle, x < 0)
+    end function arc_tangent
+
+    !> The same where x is not negative. Half the angle has the tangent y/(distance + x), which is small within
+    !> 45 degrees; beyond, the angle from the other axis is taken.
+    elemental real(f64) function elevation(y, x, distance) result(angle)
+        real(f64), intent(in) :: y, x, distance
+        real(f64) :: t, z, w, even, odd
+        logical :: steep
+
+        steep = abs(y) > x
+        t = merge(x, abs(y), steep)/(distance + merge(abs(y), x, steep) + tiny(distance))
         z = t*t
         w = z*z
         ! Two sums, of every other power: half the wait for each other's results.
-        even = -0.33333333333333199111_f64 + w*(-0.14285714280248470689_f64 + w*(-0.090908978364231547439_f64 &
-            + w*(-0.06663120385109521154_f64 + w*(-0.050398457006138699252_f64 - w*0.017922287384526697588_f64))))
-        odd = 0.19999999999954081774_f64 + w*(0.11111110786136320419_f64 + w*(0.076920616369603664716_f64 &
-            + w*(0.058480089432356883295_f64 + w*0.03807832718198360743_f64)))
-        t = t + t*z*(even + z*odd)
-        angle = t*radian + merge(45.0_f64, 0.0_f64, beyond)
-        angle = merge(90 - angle, angle, abs(y) > abs(x))
-        angle = merge(180 - angle, angle, x < 0)
-        angle = merge(-angle, angle, y < 0) + 0*(x + y)  ! NaN if either is: max and min drop it
-    end function arc_tangent
+        even = 114.59155902616464175_f64 + w*(22.918311805180310199_f64 + w*(12.732395074957947285_f64 &
+            + w*(8.8144533510464039823_f64 + w*(6.7013246200433110862_f64 + w*4.3634548768918843716_f64))))
+        odd = -38.197186342054727796_f64 + w*(-16.37022271176015681_f64 + w*(-10.417401560233164003_f64 &
+            + w*(-7.6353735290871855497_f64 + w*(-5.7752377608465637757_f64 - w*2.0537428527078769152_f64))))
+        angle = t*(even + z*odd)
+        angle = sign(merge(90 - angle, angle, steep), y) + 0  ! no negative zero
+    end function elevation
 
     !> The largest whole number that is not above x.
     elemental real(f64) function rounded_down(x) result(whole)
@@ -379,7 +405,7 @@ end module geomag_times
 !> The steps that a block of points goes through, and the loops over blocks.
 module geomag_kernels
     use, intrinsic :: ieee_arithmetic, only: ieee_value, ieee_quiet_nan
-    use degrees, only: sine_cosine, arc_tangent
+    use degrees, only: latitude_sine_cosine, sine_cosine, arc_tangent, elevation
     use earth, only: block, earth_radius, wgs84_a, e2, axis_ratio
     use geomag_times, only: dipoles, dipole_for_all, dipole_of_each, direction_of_sun, take
     use kinds, only: f64, i64
@@ -419,57 +445,67 @@ contains
         call dipole_for_all(rows(:, 1), d)
         !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) reduction(+:outside)
         do start = 1, size(p, kind=i64), block
-            call convert_block(start, source, target, by, rule, first, step, rows, a, b, c, years, micros, d, p, q, r)
-            call count_outside(start, limits, a, b, c, outside)  ! after the rest, as the block is in the cache then
+            call convert_block(start, source, target, by, rule, first, step, limits, rows, a, b, c, years, micros, &
+                d, p, q, r, outside)
         end do
         !$omp end parallel do
     end subroutine convert_points
 
-    recursive subroutine convert_block(start, source, target, by, rule, first, step, rows, a, b, c, years, micros, d, &
-            p, q, r)
+    recursive subroutine convert_block(start, source, target, by, rule, first, step, limits, rows, a, b, c, years, &
+            micros, d, p, q, r, outside)
         integer(i64), intent(in) :: start
         integer(i64), intent(in), contiguous :: micros(:)
         integer, intent(in) :: source, target, by, rule
-        real(f64), intent(in) :: first, step
+        real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), a(:), b(:), c(:), years(:)
         type(dipoles), intent(inout) :: d
         real(f64), intent(inout), contiguous :: p(:), q(:), r(:)
-        real(f64), dimension(block) :: x, y, z, height
+        integer(i64), intent(inout) :: outside
+        real(f64), dimension(block) :: x, y, z, height, across
         type(angles) :: at
         integer :: n
 
         n = int(min(int(block, i64), size(p, kind=i64) - start + 1))
         call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
+        if (source == geocentric .and. target == cd) then  ! a rotation
+            call find_angles(n, start, limits, a, b, at, outside)
+            call take_within(n, start, limits(:, 3), c, height, outside)
+            call rotate(n, d, at, height, x, y, z, across, r(start:))
+            call to_sphere(n, x, y, z, across, r(start:), p(start:), q(start:))
+            return
+        end if
         select case (source)
-        case (geodetic, geocentric)
-            call find_angles(n, start, a, b, at)
-            call take(n, start, c, height)
-            call geographic(n, source == geodetic, at, height, x, y, z)
         case (geo_xyz, cd_xyz, ed_xyz)
-            call take(n, start, a, x)
-            call take(n, start, b, y)
-            call take(n, start, c, z)
+            call take_within(n, start, limits(:, 1), a, x, outside)
+            call take_within(n, start, limits(:, 2), b, y, outside)
+            call take_within(n, start, limits(:, 3), c, z, outside)
         case default
-            call find_angles(n, start, a, b, at)
-            call take(n, start, c, height)
-            call on_sphere(n, 0.0_f64, source == cd_ray .or. source == ed_ray, at, height, x, y, z)
+            call find_angles(n, start, limits, a, b, at, outside)
+            call take_within(n, start, limits(:, 3), c, height, outside)
+            if (source == geodetic) then
+                call on_ellipsoid(n, at, height, x, y, z)
+            else
+                call on_sphere(n, merge(earth_radius, 0.0_f64, source == geocentric), source >= cd_ray, at, height, &
+                    x, y, z)
+            end if
         end select
         if (source >= cd) call turn_back(n, d, x, y, z)
         if (source == cd_ray .or. source == ed_ray) &
             call meet(n, target == geodetic, source == ed_ray, d, height, x, y, z)
         if (source == ed .or. source == ed_xyz) call move(n, 1.0_f64, d, x, y, z)
         if (target == ed .or. target == ed_xyz) call move(n, -1.0_f64, d, x, y, z)
-        if (target >= cd) call turn(n, d, x, y, z)
+        if (target >= cd) then
+            call turn(n, d, x, y, z, across)
+        else
+            call from_axis(n, x, y, across)
+        end if
         select case (target)
         case (geodetic)
-            call to_geodetic(n, x, y, z, p(start:), q(start:), r(start:))
+            call to_geodetic(n, x, y, z, across, p(start:), q(start:), r(start:))
         case (geocentric, cd, ed)
-            call to_sphere(n, x, y, z, p(start:), q(start:))
-            if (source == geocentric .and. target == cd) then  ! a rotation
-                r(start:start + n - 1) = earth_radius + height(1:n)
-            else
-                call to_length(n, merge(earth_radius, 0.0_f64, target == geocentric), x, y, z, r(start:))
-            end if
+            call from_centre(n, across, z, r(start:))
+            call to_sphere(n, x, y, z, across, r(start:), p(start:), q(start:))
+            if (target == geocentric) r(start:start + n - 1) = r(start:start + n - 1) - earth_radius
         case default
             p(start:start + n - 1) = x(1:n)
             q(start:start + n - 1) = y(1:n)
@@ -491,24 +527,21 @@ contains
         integer(i64), intent(out) :: outside
         type(dipoles) :: d
         type(angles) :: at
-        real(f64), dimension(block) :: x, y, z, height
+        real(f64), dimension(block) :: x, y, z
         integer(i64) :: start
         integer :: n
 
         outside = 0
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, at, height, x, y, z) &
-        !$omp& reduction(+:outside)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, at, x, y, z) &
+        !$omp reduction(+:outside)
         do start = 1, size(north, kind=i64), block
             n = int(min(int(block, i64), size(north, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
-            call find_angles(n, start, lat, lon, at)
-            call take(n, start, alt, height)
-            call geographic(n, in_geodetic, at, height, x, y, z)
+            call find_positions(n, start, in_geodetic, limits, lat, lon, alt, at, x, y, z, outside)
             if (eccentric) call move(n, -1.0_f64, d, x, y, z)
             call field_at(n, d, at, x, y, z, north(start:), east(start:), down(start:), horizontal(start:), &
                 total(start:), declination(start:), inclination(start:))
-            call count_outside(start, limits, lat, lon, alt, outside)
         end do
         !$omp end parallel do
     end subroutine find_fields
@@ -519,15 +552,17 @@ contains
         integer(i64), intent(in), contiguous :: micros(:)
         integer, intent(in) :: algorithm
         real(f64), intent(inout), contiguous :: lat(:), lon(:)
-        real(f64), dimension(block) :: x, y, z
+        real(f64), dimension(block) :: x, y, z, across
+        real(f64), parameter :: length(block) = 1
         integer(i64) :: start
         integer :: n
 
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) private(n, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) private(n, x, y, z, across)
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
             call direction_of_sun(n, start, algorithm, micros, x, y, z)
-            call to_sphere(n, x, y, z, lat(start:), lon(start:))
+            call from_axis(n, x, y, across)
+            call to_sphere(n, x, y, z, across, length, lat(start:), lon(start:))
         end do
         !$omp end parallel do
     end subroutine find_subsolar
@@ -541,20 +576,20 @@ contains
         real(f64), intent(in), contiguous :: rows(:, :), years(:)
         real(f64), intent(inout), contiguous :: tilt(:)
         type(dipoles) :: d
-        real(f64), dimension(block) :: x, y, z
+        real(f64), dimension(block) :: x, y, z, across
         integer(i64) :: start
         integer :: n, i
 
         call dipole_for_all(rows(:, 1), d)
-        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, i, x, y, z)
+        !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) private(n, i, x, y, z, across)
         do start = 1, size(tilt, kind=i64), block
             n = int(min(int(block, i64), size(tilt, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
             call direction_of_sun(n, start, algorithm, micros, x, y, z)
-            call turn(n, d, x, y, z)
+            call turn(n, d, x, y, z, across)
             !$omp simd
             do i = 1, n
-                tilt(start + i - 1) = arc_tangent(z(i), sqrt(x(i)*x(i) + y(i)*y(i)))
+                tilt(start + i - 1) = elevation(z(i), across(i), 1.0_f64)
             end do
         end do
         !$omp end parallel do
@@ -562,29 +597,29 @@ contains
 
     !> The magnetic local time of points, each at its time.
     recursive subroutine find_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
-            rows, lat, lon, alt, years, micros, hours)
+            limits, rows, lat, lon, alt, years, micros, hours, outside)
         integer(i64), intent(in) :: n_threads
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic
         integer, intent(in) :: algorithm, by, rule
-        real(f64), intent(in) :: first, step
+        real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:), years(:)
         real(f64), intent(inout), contiguous :: hours(:)
+        integer(i64), intent(out) :: outside
         type(dipoles) :: d
         type(angles) :: at
-        real(f64), dimension(block) :: height, x, y, z, of_point, of_sun
+        real(f64), dimension(block) :: x, y, z, of_point, of_sun
         integer(i64) :: start
         integer :: n, i
 
+        outside = 0
         call dipole_for_all(rows(:, 1), d)
         !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) firstprivate(d) &
-        !$omp private(n, i, at, height, x, y, z, of_point, of_sun)
+        !$omp private(n, i, at, x, y, z, of_point, of_sun) reduction(+:outside)
         do start = 1, size(hours, kind=i64), block
             n = int(min(int(block, i64), size(hours, kind=i64) - start + 1))
             call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
-            call find_angles(n, start, lat, lon, at)
-            call take(n, start, alt, height)
-            call geographic(n, in_geodetic, at, height, x, y, z)
+            call find_positions(n, start, in_geodetic, limits, lat, lon, alt, at, x, y, z, outside)
             if (eccentric) call move(n, -1.0_f64, d, x, y, z)
             call dipole_longitude(n, d, x, y, z, of_point)
             call longitude_of_sun(n, start, algorithm, eccentric .and. surface, micros, d, of_sun)
@@ -599,27 +634,28 @@ contains
     !> The magnetic local time of every point at every time, of a tile: hours(points, times) if the points are
     !> the inner loop, else hours(times, points).
     recursive subroutine find_outer_hours(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
-            rows, points_inner, lat, lon, alt, micros, hours)
+            limits, rows, points_inner, lat, lon, alt, micros, hours, outside)
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic, points_inner
         integer, intent(in) :: algorithm, by, rule
-        real(f64), intent(in) :: first, step
+        real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:)
         real(f64), intent(inout), contiguous :: hours(:, :)
+        integer(i64), intent(out) :: outside
         real(f64), dimension(size(lat)) :: x, y, z
         real(f64), dimension(size(micros)) :: xx, xy, xz, yx, yy, x0, y0, of_sun
         real(f64), parameter :: no_years(1) = 0
         type(dipoles) :: d
         type(angles) :: at
-        real(f64) :: height(block)
+        real(f64) :: along, aside
         integer(i64) :: start
         integer :: n, i, j, k
 
+        outside = 0
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
-            call find_angles(n, start, lat, lon, at)
-            call take(n, start, alt, height)
-            call geographic(n, in_geodetic, at, height, x(start:), y(start:), z(start:))
+            call find_positions(n, start, in_geodetic, limits, lat, lon, alt, at, x(start:), y(start:), z(start:), &
+                outside)
         end do
         call dipole_for_all(rows(:, 1), d)
         do start = 1, size(micros, kind=i64), block
@@ -640,16 +676,18 @@ contains
         end do
         do j = 1, size(hours, 2)
             if (points_inner) then
-                !$omp simd
+                !$omp simd private(along, aside)
                 do i = 1, size(hours, 1)
-                    hours(i, j) = hours_from(arc_tangent(yx(j)*x(i) + yy(j)*y(i) - y0(j), &
-                        xx(j)*x(i) + xy(j)*y(i) + xz(j)*z(i) - x0(j)) - of_sun(j))
+                    aside = yx(j)*x(i) + yy(j)*y(i) - y0(j)
+                    along = xx(j)*x(i) + xy(j)*y(i) + xz(j)*z(i) - x0(j)
+                    hours(i, j) = hours_from(arc_tangent(aside, along, sqrt(aside*aside + along*along)) - of_sun(j))
                 end do
             else
-                !$omp simd
+                !$omp simd private(along, aside)
                 do i = 1, size(hours, 1)
-                    hours(i, j) = hours_from(arc_tangent(yx(i)*x(j) + yy(i)*y(j) - y0(i), &
-                        xx(i)*x(j) + xy(i)*y(j) + xz(i)*z(j) - x0(i)) - of_sun(i))
+                    aside = yx(i)*x(j) + yy(i)*y(j) - y0(i)
+                    along = xx(i)*x(j) + xy(i)*y(j) + xz(i)*z(j) - x0(i)
+                    hours(i, j) = hours_from(arc_tangent(aside, along, sqrt(aside*aside + along*along)) - of_sun(i))
                 end do
             end if
         end do
@@ -657,88 +695,124 @@ contains
 
     ! ---- steps -------------------------------------------------------------------------------------------------------
 
-    !> The numbers of a block of points that are beyond their limits. NaN is not.
-    pure subroutine count_outside(start, limits, a, b, c, outside)
+    !> Geographic positions as vectors, with the sines and cosines of their angles.
+    pure subroutine find_positions(n, start, in_geodetic, limits, lat, lon, alt, at, x, y, z, outside)
+        integer, intent(in) :: n
         integer(i64), intent(in) :: start
+        logical, intent(in) :: in_geodetic
         real(f64), intent(in) :: limits(2, 3)
-        real(f64), intent(in), contiguous :: a(:), b(:), c(:)
+        real(f64), intent(in), contiguous :: lat(:), lon(:), alt(:)
+        type(angles), intent(inout) :: at
+        real(f64), intent(out) :: x(n), y(n), z(n)
         integer(i64), intent(inout) :: outside
+        real(f64) :: height(block)
 
-        call count_beyond(start, limits(:, 1), a, outside)
-        call count_beyond(start, limits(:, 2), b, outside)
-        call count_beyond(start, limits(:, 3), c, outside)
-    end subroutine count_outside
+        call find_angles(n, start, limits, lat, lon, at, outside)
+        call take_within(n, start, limits(:, 3), alt, height, outside)
+        if (in_geodetic) then
+            call on_ellipsoid(n, at, height, x, y, z)
+        else
+            call on_sphere(n, earth_radius, .false., at, height, x, y, z)
+        end if
+    end subroutine find_positions
 
-    pure subroutine count_beyond(start, limits, given, beyond)
+    !> Values of n points, from start, of an argument that may have one value for all; `outside` goes up where any is
+    !> beyond the limits. NaN is not.
+    pure subroutine take_within(n, start, limits, given, values, outside)
+        integer, intent(in) :: n
         integer(i64), intent(in) :: start
         real(f64), intent(in) :: limits(2)
         real(f64), intent(in), contiguous :: given(:)
-        integer(i64), intent(inout) :: beyond
-        integer(i64) :: i, found
-        real(f64) :: low, high
-
-        if (size(given, kind=i64) == 1) return
-        low = limits(1)
-        high = limits(2)
-        found = 0
-        !$omp simd reduction(+:found)
-        do i = start, min(start + block - 1, size(given, kind=i64))
-            found = found + merge(1_i64, 0_i64, given(i) < low) + merge(1_i64, 0_i64, given(i) > high)
-        end do
-        beyond = beyond + found
-    end subroutine count_beyond
-
-    pure subroutine find_angles(n, start, lat, lon, at)
-        integer, intent(in) :: n
-        integer(i64), intent(in) :: start
-        real(f64), intent(in), contiguous :: lat(:), lon(:)
-        type(angles), intent(inout) :: at
-
-        call sines_of(n, start, lat, at%sin_lat, at%cos_lat)
-        call sines_of(n, start, lon, at%sin_lon, at%cos_lon)
-    end subroutine find_angles
-
-    pure subroutine sines_of(n, start, given, s, c)
-        integer, intent(in) :: n
-        integer(i64), intent(in) :: start
-        real(f64), intent(in), contiguous :: given(:)
-        real(f64), intent(out) :: s(n), c(n)
-
-        if (size(given) == 1) then
-            call sines(1, given, s, c)
-            s = s(1)
-            c = c(1)
-        else
-            call sines(n, given(start:), s, c)
-        end if
-    end subroutine sines_of
-
-    pure subroutine sines(n, degrees, s, c)
-        integer, intent(in) :: n
-        real(f64), intent(in) :: degrees(n)
-        real(f64), intent(out) :: s(n), c(n)
+        real(f64), intent(out) :: values(n)
+        integer(i64), intent(inout) :: outside
+        real(f64) :: lowest, highest
         integer :: i
 
-        !$omp simd
-        do i = 1, n
-            call sine_cosine(degrees(i), s(i), c(i))
-        end do
-    end subroutine sines
+        lowest = limits(1)
+        highest = limits(2)
+        if (size(given) == 1) then
+            values = given(1)
+            lowest = merge(values(1), lowest, values(1) < lowest)
+            highest = merge(values(1), highest, values(1) > highest)
+        else
+            !$omp simd reduction(min:lowest) reduction(max:highest)
+            do i = 1, n
+                values(i) = given(start + i - 1)
+                lowest = merge(values(i), lowest, values(i) < lowest)
+                highest = merge(values(i), highest, values(i) > highest)
+            end do
+        end if
+        if (lowest < limits(1) .or. highest > limits(2)) outside = outside + 1
+    end subroutine take_within
 
-    !> Geographic positions as vectors.
-    pure subroutine geographic(n, in_geodetic, at, height, x, y, z)
+    !> Sines and cosines of latitudes and longitudes; the limits are as far from 0 on either side.
+    pure subroutine find_angles(n, start, limits, lat, lon, at, outside)
         integer, intent(in) :: n
-        logical, intent(in) :: in_geodetic
+        integer(i64), intent(in) :: start
+        real(f64), intent(in) :: limits(2, 3)
+        real(f64), intent(in), contiguous :: lat(:), lon(:)
+        type(angles), intent(inout) :: at
+        integer(i64), intent(inout) :: outside
+
+        if (size(lat) == 1) then
+            call latitude_sines(1, limits(2, 1), lat, at%sin_lat, at%cos_lat, outside)
+            at%sin_lat = at%sin_lat(1)
+            at%cos_lat = at%cos_lat(1)
+        else
+            call latitude_sines(n, limits(2, 1), lat(start:), at%sin_lat, at%cos_lat, outside)
+        end if
+        if (size(lon) == 1) then
+            call longitude_sines(1, limits(2, 2), lon, at%sin_lon, at%cos_lon, outside)
+            at%sin_lon = at%sin_lon(1)
+            at%cos_lon = at%cos_lon(1)
+        else
+            call longitude_sines(n, limits(2, 2), lon(start:), at%sin_lon, at%cos_lon, outside)
+        end if
+    end subroutine find_angles
+
+    pure subroutine latitude_sines(n, limit, lat, s, c, outside)
+        integer, intent(in) :: n
+        real(f64), intent(in) :: limit, lat(n)
+        real(f64), intent(inout) :: s(n), c(n)
+        integer(i64), intent(inout) :: outside
+        real(f64) :: largest
+        integer :: i
+
+        largest = 0
+        !$omp simd reduction(max:largest)
+        do i = 1, n
+            largest = merge(abs(lat(i)), largest, abs(lat(i)) > largest)
+            call latitude_sine_cosine(lat(i), s(i), c(i))
+        end do
+        if (largest > limit) outside = outside + 1
+    end subroutine latitude_sines
+
+    pure subroutine longitude_sines(n, limit, lon, s, c, outside)
+        integer, intent(in) :: n
+        real(f64), intent(in) :: limit, lon(n)
+        real(f64), intent(inout) :: s(n), c(n)
+        integer(i64), intent(inout) :: outside
+        real(f64) :: largest
+        integer :: i
+
+        largest = 0
+        !$omp simd reduction(max:largest)
+        do i = 1, n
+            largest = merge(abs(lon(i)), largest, abs(lon(i)) > largest)
+            call sine_cosine(lon(i), s(i), c(i))
+        end do
+        if (largest > limit) outside = outside + 1
+    end subroutine longitude_sines
+
+    !> Points above the ellipsoid.
+    pure subroutine on_ellipsoid(n, at, height, x, y, z)
+        integer, intent(in) :: n
         type(angles), intent(in) :: at
         real(f64), intent(in) :: height(n)
         real(f64), intent(out) :: x(n), y(n), z(n)
         real(f64) :: normal, across
         integer :: i
 
-        if (.not. in_geodetic) then
-            call on_sphere(n, earth_radius, .false., at, height, x, y, z)
-            return
-        end if
         !$omp simd private(normal, across)
         do i = 1, n
             normal = wgs84_a/sqrt(1 - e2*at%sin_lat(i)*at%sin_lat(i))
@@ -747,7 +821,7 @@ contains
             y(i) = across*at%sin_lon(i)
             z(i) = (normal*(1 - e2) + height(i))*at%sin_lat(i)
         end do
-    end subroutine geographic
+    end subroutine on_ellipsoid
 
     !> Points at heights above a sphere, or their directions.
     pure subroutine on_sphere(n, radius, as_directions, at, height, x, y, z)
@@ -756,36 +830,62 @@ contains
         logical, intent(in) :: as_directions
         type(angles), intent(in) :: at
         real(f64), intent(out) :: x(n), y(n), z(n)
-        real(f64) :: r, across
+        real(f64) :: length, across
         integer :: i
 
-        !$omp simd private(r, across)
+        !$omp simd private(length, across)
         do i = 1, n
-            r = merge(1.0_f64, radius + height(i), as_directions)
-            across = r*at%cos_lat(i)
+            length = merge(1.0_f64, radius + height(i), as_directions)
+            across = length*at%cos_lat(i)
             x(i) = across*at%cos_lon(i)
             y(i) = across*at%sin_lon(i)
-            z(i) = r*at%sin_lat(i)
+            z(i) = length*at%sin_lat(i)
         end do
     end subroutine on_sphere
 
-    !> Into the axes of the dipole.
-    pure subroutine turn(n, d, x, y, z)
+    !> Into the axes of the dipole, and how far from its axis: here the root's time is hidden by the rest, while among
+    !> arc tangents it adds to their wait for each other's results.
+    pure subroutine turn(n, d, x, y, z, across)
         integer, intent(in) :: n
         type(dipoles), intent(in) :: d
         real(f64), intent(inout) :: x(n), y(n), z(n)
-        real(f64) :: along, across
+        real(f64), intent(out) :: across(n)
+        real(f64) :: along, aside
         integer :: i
 
-        !$omp simd private(along, across)
+        !$omp simd private(along, aside)
         do i = 1, n
             along = d%cos_lon(i)*x(i) + d%sin_lon(i)*y(i)  ! the meridian of the pole
-            across = d%cos_lon(i)*y(i) - d%sin_lon(i)*x(i)
+            aside = d%cos_lon(i)*y(i) - d%sin_lon(i)*x(i)
             x(i) = d%cos_col(i)*along - d%sin_col(i)*z(i)
-            y(i) = across
+            y(i) = aside
             z(i) = d%sin_col(i)*along + d%cos_col(i)*z(i)
+            across(i) = sqrt(x(i)*x(i) + aside*aside)
         end do
     end subroutine turn
+
+    !> `on_sphere` and `turn` in one, and the distance from the centre, which stays as it is.
+    pure subroutine rotate(n, d, at, height, x, y, z, across, length)
+        integer, intent(in) :: n
+        type(dipoles), intent(in) :: d
+        type(angles), intent(in) :: at
+        real(f64), intent(in) :: height(n)
+        real(f64), intent(out), dimension(n) :: x, y, z, across, length
+        real(f64) :: equatorial, polar, along
+        integer :: i
+
+        !$omp simd private(equatorial, polar, along)
+        do i = 1, n
+            length(i) = earth_radius + height(i)
+            equatorial = length(i)*at%cos_lat(i)
+            polar = length(i)*at%sin_lat(i)
+            along = (d%cos_lon(i)*at%cos_lon(i) + d%sin_lon(i)*at%sin_lon(i))*equatorial
+            x(i) = d%cos_col(i)*along - d%sin_col(i)*polar
+            y(i) = (d%cos_lon(i)*at%sin_lon(i) - d%sin_lon(i)*at%cos_lon(i))*equatorial
+            z(i) = d%sin_col(i)*along + d%cos_col(i)*polar
+            across(i) = sqrt(x(i)*x(i) + y(i)*y(i))
+        end do
+    end subroutine rotate
 
     !> Out of the axes of the dipole.
     pure subroutine turn_back(n, d, x, y, z)
@@ -817,50 +917,59 @@ contains
         z = z + sense*d%dz(1:n)
     end subroutine move
 
-    !> Latitude and longitude of a direction.
-    pure subroutine to_sphere(n, x, y, z, lat, lon)
+    !> Distances from the third axis.
+    pure subroutine from_axis(n, x, y, across)
         integer, intent(in) :: n
-        real(f64), intent(in) :: x(n), y(n), z(n)
+        real(f64), intent(in) :: x(n), y(n)
+        real(f64), intent(out) :: across(n)
+
+        across = sqrt(x*x + y*y)
+    end subroutine from_axis
+
+    !> Distances from the centre.
+    pure subroutine from_centre(n, across, z, length)
+        integer, intent(in) :: n
+        real(f64), intent(in) :: across(n), z(n)
+        real(f64), intent(out) :: length(n)
+
+        length = sqrt(across*across + z*z)
+    end subroutine from_centre
+
+    !> Latitude and longitude of a vector, its distance from the third axis and its length being known.
+    pure subroutine to_sphere(n, x, y, z, across, length, lat, lon)
+        integer, intent(in) :: n
+        real(f64), intent(in) :: x(n), y(n), z(n), across(n), length(n)
         real(f64), intent(out) :: lat(n), lon(n)
         integer :: i
 
         !$omp simd
         do i = 1, n
-            lat(i) = arc_tangent(z(i), sqrt(x(i)*x(i) + y(i)*y(i)))
-            lon(i) = longitude(y(i), x(i))
+            lat(i) = elevation(z(i), across(i), length(i))
+            lon(i) = longitude(y(i), x(i), across(i))
         end do
     end subroutine to_sphere
 
-    !> The length of a vector, less a length.
-    pure subroutine to_length(n, less, x, y, z, r)
-        integer, intent(in) :: n
-        real(f64), intent(in) :: less, x(n), y(n), z(n)
-        real(f64), intent(out) :: r(n)
-
-        r = sqrt(x*x + y*y + z*z) - less
-    end subroutine to_length
-
     !> In (-180, 180]: -180 is 180.
-    elemental real(f64) function longitude(y, x)
-        real(f64), intent(in) :: y, x
+    elemental real(f64) function longitude(y, x, across)
+        real(f64), intent(in) :: y, x, across
 
-        longitude = arc_tangent(y, x)
+        longitude = arc_tangent(y, x, across)
         longitude = merge(180.0_f64, longitude, longitude <= -180)
     end function longitude
 
     !> Geodetic latitude, longitude and height.
-    pure subroutine to_geodetic(n, x, y, z, lat, lon, height)
+    pure subroutine to_geodetic(n, x, y, z, across, lat, lon, height)
         integer, intent(in) :: n
-        real(f64), intent(in) :: x(n), y(n), z(n)
+        real(f64), intent(in) :: x(n), y(n), z(n), across(n)
         real(f64), intent(out) :: lat(n), lon(n), height(n)
         real(f64) :: s, c
         integer :: i
 
         !$omp simd private(s, c)
         do i = 1, n
-            call normal_and_height(sqrt(x(i)*x(i) + y(i)*y(i)), z(i), s, c, height(i))
-            lat(i) = arc_tangent(s, c)
-            lon(i) = longitude(y(i), x(i))
+            call normal_and_height(across(i), z(i), s, c, height(i))
+            lat(i) = elevation(s, c, 1.0_f64)
+            lon(i) = longitude(y(i), x(i), across(i))
         end do
     end subroutine to_geodetic
 
@@ -984,8 +1093,8 @@ contains
         end do
         !$omp simd
         do i = 1, n
-            declination(i) = longitude(east(i), north(i))
-            inclination(i) = arc_tangent(down(i), horizontal(i))
+            declination(i) = longitude(east(i), north(i), horizontal(i))
+            inclination(i) = elevation(down(i), horizontal(i), total(i))
         end do
     end subroutine field_at
 
@@ -995,12 +1104,14 @@ contains
         type(dipoles), intent(in) :: d
         real(f64), intent(in) :: x(n), y(n), z(n)
         real(f64), intent(out) :: longitudes(n)
+        real(f64) :: along, aside
         integer :: i
 
-        !$omp simd
+        !$omp simd private(along, aside)
         do i = 1, n
-            longitudes(i) = arc_tangent(d%cos_lon(i)*y(i) - d%sin_lon(i)*x(i), &
-                d%cos_col(i)*(d%cos_lon(i)*x(i) + d%sin_lon(i)*y(i)) - d%sin_col(i)*z(i))
+            aside = d%cos_lon(i)*y(i) - d%sin_lon(i)*x(i)
+            along = d%cos_col(i)*(d%cos_lon(i)*x(i) + d%sin_lon(i)*y(i)) - d%sin_col(i)*z(i)
+            longitudes(i) = arc_tangent(aside, along, sqrt(aside*aside + along*along))
         end do
     end subroutine dipole_longitude
 

@@ -14,7 +14,7 @@ Times = NDArray[np.int64]
 
 _kernels = extension.geomag
 
-FINDS_OUTSIDE = True  # convert and field count the values that are out of range
+FINDS_OUTSIDE = True  # the kernels look for values of positions that are out of range
 
 
 def convert(
@@ -38,10 +38,9 @@ def field(
     """Write the elements of the field of a dipole."""
     years, times = years_and_times(coefficients, epoch)
     by, rule, first, step, rows = _table(coefficients)
-    bounds = limits(GEODETIC if geodetic else GEOCENTRIC, CD)
     outside: int = _kernels.fields(
-        _threads_for(elements[0]), eccentric, geodetic, by, rule, first, step, bounds.T, rows, lat, lon, alt, years,
-        times, *elements,
+        _threads_for(elements[0]), eccentric, geodetic, by, rule, first, step, _geographic_limits(geodetic), rows, lat,
+        lon, alt, years, times, *elements,
     )  # fmt: skip
     return outside
 
@@ -59,27 +58,35 @@ def tilt(algorithm: int, coefficients: Coefficients, time: Times, epoch: Floats,
 def local_time(
     eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, lat: Floats,
     lon: Floats, alt: Floats, time: Times, epoch: Floats, hours: Floats,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Write the magnetic local time of positions at times."""
-    _kernels.local_times(
-        _threads_for(hours), eccentric, surface, geodetic, algorithm, *_table(coefficients), lat, lon, alt, epoch,
-        time, hours,
+    by, rule, first, step, rows = _table(coefficients)
+    outside: int = _kernels.local_times(
+        _threads_for(hours), eccentric, surface, geodetic, algorithm, by, rule, first, step,
+        _geographic_limits(geodetic), rows, lat, lon, alt, epoch, time, hours,
     )  # fmt: skip
+    return outside
 
 
 def local_time_outer(
     eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, points_inner: bool,
     lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
-    _kernels.local_times_outer(
-        eccentric, surface, geodetic, algorithm, *_table(coefficients), points_inner, lat, lon,
-        alt, time, hours.T,
+    by, rule, first, step, rows = _table(coefficients)
+    outside: int = _kernels.local_times_outer(
+        eccentric, surface, geodetic, algorithm, by, rule, first, step, _geographic_limits(geodetic), rows,
+        points_inner, lat, lon, alt, time, hours.T,
     )  # fmt: skip
+    return outside
 
 
 def _threads_for(result: Floats) -> int:
     return _threads.threads_for(result.size)
+
+
+def _geographic_limits(geodetic: bool) -> Floats:
+    return limits(GEODETIC if geodetic else GEOCENTRIC, CD).T
 
 
 def _table(coefficients: Coefficients) -> tuple[Any, ...]:

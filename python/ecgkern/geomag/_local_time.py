@@ -264,9 +264,10 @@ def magnetic_local_time(
     _validate.choice(kind, "kind", _points.KINDS)
     _validate.choice(sun, "sun", ("direction", "surface"))
     _validate.choice(algorithm, "algorithm", ALGORITHMS)
-    inputs = geographic(lat, lon, alt, coords, device) | {"time": _time.times(time, "time")}
-    coefficients, inputs["epoch"] = _coefficients(inputs["time"], epoch, model, out_of_range, device)
     module = _dispatch.load("geomag", backend, device)
+    inputs = geographic(lat, lon, alt, coords, device, _points.finds_outside(module))
+    inputs["time"] = _time.times(time, "time")
+    coefficients, inputs["epoch"] = _coefficients(inputs["time"], epoch, model, out_of_range, device)
     options = (
         kind == "ed",
         sun == "surface",
@@ -277,9 +278,11 @@ def magnetic_local_time(
     (hours,) = _points.results_for(inputs, 1, _points.result_type(lat, lon, alt), out, device)
     order = None if inputs["epoch"].ndim or device is not None else _outer_order(inputs)
     if order:
-        _outer(partial(module.local_time_outer, *options), inputs, order, hours)
+        again = _outer(partial(module.local_time_outer, *options), inputs, order, hours)
     else:
-        _points.evaluate(partial(module.local_time, *options), inputs, [hours], module)
+        again = _points.evaluate(partial(module.local_time, *options), inputs, [hours], module)
+    if again:
+        geographic(lat, lon, alt, coords)  # raises, and says where
     _points.close_hours(hours)
     return _points.returned([hours], library, out)[0]
 
@@ -314,8 +317,11 @@ def _outer_order(inputs: dict[str, NDArray[Any]]) -> str | None:
     return "points first" if max(point_axes) < min(time_axes) else None
 
 
-def _outer(kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, hours: NDArray[Any]) -> None:
-    """Write the hours of every point at every time, by tiles whose longer side is the inner loop of the kernel."""
+def _outer(kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, hours: NDArray[Any]) -> bool:
+    """Write the hours of every point at every time, by tiles whose longer side is the inner loop of the kernel.
+
+    Returns, as :func:`ecgkern.geomag._points.evaluate`, whether there may be values out of range.
+    """
     moments = inputs["time"].reshape(-1)
     points = np.broadcast_arrays(*(np.atleast_1d(inputs[name]) for name in ("lat", "lon", "alt")))
     points_inner = points[0].size >= moments.size
@@ -323,6 +329,7 @@ def _outer(kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, 
     by_point = hours.reshape(shape) if order == "points first" else hours.reshape(shape[::-1]).T
     sides = reversed(_TILE) if points_inner else _TILE
     tiles = list(itertools.product(*map(_blocks, by_point.shape, sides)))
+    outside: list[int | None] = []
 
     def work(first: int, end: int) -> None:
         scratch = np.empty(_TILE[0] * _TILE[1])
@@ -330,10 +337,11 @@ def _outer(kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, 
             position = [np.ascontiguousarray(axis.flat[block], np.float64) for axis in points]
             target = by_point[block, span].T if points_inner else by_point[block, span]
             written = scratch[: target.size].reshape(target.shape)
-            kernel(points_inner, *position, moments[span].astype("M8[us]").view(np.int64), written)
+            outside.append(kernel(points_inner, *position, moments[span].astype("M8[us]").view(np.int64), written))
             target[...] = written
 
     _threads.run_ranges(len(tiles), _threads.threads_for(hours.size), work)
+    return any(outside) or not tiles
 
 
 def _blocks(n: int, side: int) -> list[slice]:
