@@ -413,7 +413,7 @@ module geomag_kernels
     private
     public :: convert_points, find_fields, find_subsolar, find_tilts, find_hours, find_outer_hours
 
-    integer, parameter :: geodetic_steps = 4, ray_steps = 3
+    integer, parameter :: geodetic_steps = 4
     real(f64), parameter :: nearest = 60  ! km from the centre of the Earth, for geodetic coordinates
     real(f64), parameter :: ray_tolerance = 1e-6_f64  ! km that the last step may change
 
@@ -463,17 +463,12 @@ contains
         integer(i64), intent(inout) :: outside
         real(f64), dimension(block) :: x, y, z, height, across
         type(angles) :: at
+        logical :: rotation
         integer :: n
 
         n = int(min(int(block, i64), size(p, kind=i64) - start + 1))
         call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
-        if (source == geocentric .and. target == cd) then  ! a rotation
-            call find_angles(n, start, limits, a, b, at, outside)
-            call take_within(n, start, limits(:, 3), c, height, outside)
-            call rotate(n, d, at, height, x, y, z, across, r(start:))
-            call to_sphere(n, x, y, z, across, r(start:), p(start:), q(start:))
-            return
-        end if
+        rotation = source == geocentric .and. target == cd
         select case (source)
         case (geo_xyz, cd_xyz, ed_xyz)
             call take_within(n, start, limits(:, 1), a, x, outside)
@@ -484,6 +479,8 @@ contains
             call take_within(n, start, limits(:, 3), c, height, outside)
             if (source == geodetic) then
                 call on_ellipsoid(n, at, height, x, y, z)
+            else if (rotation) then
+                call rotate(n, d, at, height, x, y, z, across, r(start:))
             else
                 call on_sphere(n, merge(earth_radius, 0.0_f64, source == geocentric), source >= cd_ray, at, height, &
                     x, y, z)
@@ -494,16 +491,16 @@ contains
             call meet(n, target == geodetic, source == ed_ray, d, height, x, y, z)
         if (source == ed .or. source == ed_xyz) call move(n, 1.0_f64, d, x, y, z)
         if (target == ed .or. target == ed_xyz) call move(n, -1.0_f64, d, x, y, z)
-        if (target >= cd) then
+        if (target >= cd .and. .not. rotation) then
             call turn(n, d, x, y, z, across)
-        else
+        else if (target < cd) then
             call from_axis(n, x, y, across)
         end if
         select case (target)
         case (geodetic)
             call to_geodetic(n, x, y, z, across, p(start:), q(start:), r(start:))
         case (geocentric, cd, ed)
-            call from_centre(n, across, z, r(start:))
+            if (.not. rotation) call from_centre(n, across, z, r(start:))
             call to_sphere(n, x, y, z, across, r(start:), p(start:), q(start:))
             if (target == geocentric) r(start:start + n - 1) = r(start:start + n - 1) - earth_radius
         case default
@@ -552,11 +549,11 @@ contains
         integer(i64), intent(in), contiguous :: micros(:)
         integer, intent(in) :: algorithm
         real(f64), intent(inout), contiguous :: lat(:), lon(:)
-        real(f64), dimension(block) :: x, y, z, across
-        real(f64), parameter :: length(block) = 1
+        real(f64), dimension(block) :: x, y, z, across, length
         integer(i64) :: start
         integer :: n
 
+        length = 1
         !$omp parallel do num_threads(n_threads) schedule(dynamic, 512) private(n, x, y, z, across)
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
@@ -1007,7 +1004,7 @@ contains
         real(f64), intent(inout) :: x(n), y(n), z(n)
         real(f64), dimension(block) :: dx, dy, dz, t, change
         real(f64) :: equatorial, polar, wide, high, ww, dw, dd, nan
-        integer :: i, k
+        integer :: i
 
         nan = ieee_value(nan, ieee_quiet_nan)
         dx(1:n) = merge(d%dx(1:n), 0.0_f64, eccentric)
@@ -1028,9 +1025,9 @@ contains
             t(i) = merge(t(i), nan, t(i) >= 0)
         end do
         if (in_geodetic) then  ! the surface of equal height is not quite an ellipsoid
-            do k = 1, ray_steps
-                call approach(n, dx, dy, dz, x, y, z, height, t, change)
-            end do
+            call approach(n, dx, dy, dz, x, y, z, height, t, change)
+            call approach(n, dx, dy, dz, x, y, z, height, t, change)
+            call approach(n, dx, dy, dz, x, y, z, height, t, change)  ! a loop of three hinders gcc's vectors
             t(1:n) = merge(t(1:n), nan, abs(change(1:n)) <= ray_tolerance)
         end if
         x = dx(1:n) + t(1:n)*x
@@ -1053,7 +1050,7 @@ contains
             py = dy(i) + t(i)*y(i)
             across = sqrt(px*px + py*py)
             call normal_and_height(across, dz(i) + t(i)*z(i), s, c, h)
-            outward = merge((px*x(i) + py*y(i))/across, sqrt(x(i)*x(i) + y(i)*y(i)), across > 0)
+            outward = (px*x(i) + py*y(i))/(across + tiny(across))  ! it does not count on the axis, where c is 0
             change(i) = (height(i) - h)/(outward*c + z(i)*s)
             t(i) = t(i) + change(i)
         end do
