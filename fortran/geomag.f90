@@ -87,20 +87,22 @@ contains
             limits, rows, lat, lon, alt, years, micros, hours, outside)
     end subroutine local_times
 
-    !> Magnetic local time in hours, of every point at every time, on one thread.
-    subroutine local_times_outer(n_inner, n_outer, n_points, n_times, n_rows, eccentric, surface, geodetic, &
-            algorithm, by, rule, first, step, limits, rows, points_inner, lat, lon, alt, micros, hours, outside)
+    !> Magnetic local time in hours, of every point at every time, from the place (first_point, first_time) of hours on:
+    !> along its first axis are the points if points_last, else the times.
+    subroutine local_times_outer(n_inner, n_outer, n_points, n_times, n_rows, n_threads, eccentric, surface, geodetic, &
+            algorithm, by, rule, first, step, limits, rows, points_last, first_point, first_time, lat, lon, alt, &
+            micros, hours, outside)
         !f2py threadsafe
-        integer(i64), intent(in) :: n_inner, n_outer, n_points, n_times, n_rows
-        integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule, points_inner
+        integer(i64), intent(in) :: n_inner, n_outer, n_points, n_times, n_rows, n_threads, first_point, first_time
+        integer(i32), intent(in) :: eccentric, surface, geodetic, algorithm, by, rule, points_last
         real(f64), intent(in) :: first, step, limits(2, 3), rows(8, n_rows)
         real(f64), intent(in) :: lat(n_points), lon(n_points), alt(n_points)
         integer(i64), intent(in) :: micros(n_times)
         real(f64), intent(inout) :: hours(n_inner, n_outer)
         integer(i64), intent(out) :: outside
 
-        call find_outer_hours(eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, step, &
-            limits, rows, points_inner /= 0, lat, lon, alt, micros, hours, outside)
+        call find_outer_hours(n_threads, eccentric /= 0, surface /= 0, geodetic /= 0, algorithm, by, rule, first, &
+            step, limits, rows, points_last /= 0, first_point, first_time, lat, lon, alt, micros, hours, outside)
     end subroutine local_times_outer
 
 end module geomag

@@ -628,17 +628,55 @@ contains
         !$omp end parallel do
     end subroutine find_hours
 
-    !> The magnetic local time of every point at every time, of a tile: hours(points, times) if the points are
-    !> the inner loop, else hours(times, points).
-    recursive subroutine find_outer_hours(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, &
-            limits, rows, points_inner, lat, lon, alt, micros, hours, outside)
+    !> The magnetic local time of every point at every time, from the place (first_point, first_time) of hours on, which
+    !> is hours(points, times) if points_last (NumPy's last axis is the first here), else hours(times, points). Tiles
+    !> stay in the second-level cache; their inner loop goes along the last axis, or the longer one if that is short.
+    recursive subroutine find_outer_hours(n_threads, eccentric, surface, in_geodetic, algorithm, by, rule, first, &
+            step, limits, rows, points_last, first_point, first_time, lat, lon, alt, micros, hours, outside)
+        integer(i64), intent(in) :: n_threads, first_point, first_time
+        integer(i64), intent(in), contiguous :: micros(:)
+        logical, intent(in) :: eccentric, surface, in_geodetic, points_last
+        integer, intent(in) :: algorithm, by, rule
+        real(f64), intent(in) :: first, step, limits(2, 3)
+        real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:)
+        real(f64), intent(inout), contiguous :: hours(:, :)
+        integer(i64), intent(out) :: outside
+        integer, parameter :: long = 512, short = 32
+        real(f64) :: tile(long, short)
+        logical :: points_inner
+        integer :: n_last, n_points, n_times, tiles_of_points, k, p, t, width, height
+
+        outside = 0
+        n_last = merge(size(lat), size(micros), points_last)
+        points_inner = points_last .eqv. (n_last >= block .or. n_last >= size(lat) + size(micros) - n_last)
+        n_points = merge(long, short, points_inner)
+        n_times = merge(short, long, points_inner)
+        tiles_of_points = (size(lat) - 1)/n_points + 1
+        !$omp parallel do num_threads(n_threads) schedule(dynamic) private(tile, p, t, width, height) &
+        !$omp reduction(+:outside)
+        do k = 0, tiles_of_points*((size(micros) - 1)/n_times + 1) - 1
+            p = mod(k, tiles_of_points)*n_points
+            t = k/tiles_of_points*n_times
+            width = min(n_points, size(lat) - p)
+            height = min(n_times, size(micros) - t)
+            call find_tile(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, limits, rows, &
+                points_inner, lat(p + 1:p + width), lon(p + 1:p + width), alt(p + 1:p + width), &
+                micros(t + 1:t + height), tile, outside)
+            call put(int(first_point) + p, int(first_time) + t, width, height, points_inner, points_last, tile, hours)
+        end do
+        !$omp end parallel do
+    end subroutine find_outer_hours
+
+    !> A tile of it: (points, times) if points_inner, else (times, points).
+    recursive subroutine find_tile(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, limits, rows, &
+            points_inner, lat, lon, alt, micros, hours, outside)
         integer(i64), intent(in), contiguous :: micros(:)
         logical, intent(in) :: eccentric, surface, in_geodetic, points_inner
         integer, intent(in) :: algorithm, by, rule
         real(f64), intent(in) :: first, step, limits(2, 3)
         real(f64), intent(in), contiguous :: rows(:, :), lat(:), lon(:), alt(:)
         real(f64), intent(inout), contiguous :: hours(:, :)
-        integer(i64), intent(out) :: outside
+        integer(i64), intent(inout) :: outside
         real(f64), dimension(size(lat)) :: x, y, z
         real(f64), dimension(size(micros)) :: xx, xy, xz, yx, yy, x0, y0, of_sun
         real(f64), parameter :: no_years(1) = 0
@@ -648,7 +686,6 @@ contains
         integer(i64) :: start
         integer :: n, i, j, k
 
-        outside = 0
         do start = 1, size(lat, kind=i64), block
             n = int(min(int(block, i64), size(lat, kind=i64) - start + 1))
             call find_positions(n, start, in_geodetic, limits, lat, lon, alt, at, x(start:), y(start:), z(start:), &
@@ -671,24 +708,44 @@ contains
                 y0(k) = merge(yx(k)*d%dx(i) + yy(k)*d%dy(i), 0.0_f64, eccentric)
             end do
         end do
-        do j = 1, size(hours, 2)
-            if (points_inner) then
+        if (points_inner) then
+            do j = 1, size(micros)
                 !$omp simd private(along, aside)
-                do i = 1, size(hours, 1)
+                do i = 1, size(lat)
                     aside = yx(j)*x(i) + yy(j)*y(i) - y0(j)
                     along = xx(j)*x(i) + xy(j)*y(i) + xz(j)*z(i) - x0(j)
                     hours(i, j) = hours_from(arc_tangent(aside, along, sqrt(aside*aside + along*along)) - of_sun(j))
                 end do
-            else
+            end do
+        else
+            do j = 1, size(lat)
                 !$omp simd private(along, aside)
-                do i = 1, size(hours, 1)
+                do i = 1, size(micros)
                     aside = yx(i)*x(j) + yy(i)*y(j) - y0(i)
                     along = xx(i)*x(j) + xy(i)*y(j) + xz(i)*z(j) - x0(i)
                     hours(i, j) = hours_from(arc_tangent(aside, along, sqrt(aside*aside + along*along)) - of_sun(i))
                 end do
-            end if
-        end do
-    end subroutine find_outer_hours
+            end do
+        end if
+    end subroutine find_tile
+
+    !> Put a tile of n_points by n_times behind the first p and t of the whole.
+    pure subroutine put(p, t, n_points, n_times, points_inner, points_last, tile, hours)
+        integer, intent(in) :: p, t, n_points, n_times
+        logical, intent(in) :: points_inner, points_last
+        real(f64), intent(in), contiguous :: tile(:, :)
+        real(f64), intent(inout), contiguous :: hours(:, :)
+
+        if (points_inner .and. points_last) then
+            hours(p + 1:p + n_points, t + 1:t + n_times) = tile(1:n_points, 1:n_times)
+        else if (points_inner) then
+            hours(t + 1:t + n_times, p + 1:p + n_points) = transpose(tile(1:n_points, 1:n_times))
+        else if (points_last) then
+            hours(p + 1:p + n_points, t + 1:t + n_times) = transpose(tile(1:n_times, 1:n_points))
+        else
+            hours(t + 1:t + n_times, p + 1:p + n_points) = tile(1:n_times, 1:n_points)
+        end if
+    end subroutine put
 
     ! ---- steps -------------------------------------------------------------------------------------------------------
 

@@ -859,6 +859,9 @@ def test_a_value_out_of_range_anywhere_in_large_arrays_is_found(backend):
             for call in (geo_to_cd, geo_to_ed, dipole_field):
                 with pytest.raises(ValueError, match=message):
                     call(**given, epoch=2020, backend=backend)
+            for time in (NOON, np.full(n, NOON), np.full((2, 1), NOON)):
+                with pytest.raises(ValueError, match=message):
+                    magnetic_local_time(**given, time=time, backend=backend)
             with pytest.raises(ValueError, match=message):  # in pieces
                 geo_to_cd(**{k: np.stack([v, v], axis=1)[:, 0] for k, v in given.items()}, epoch=2020, backend=backend)
     for name, bad in (("lat", 91), ("lon", np.inf), ("r", -1e-9), ("alt", -6400)):
@@ -871,6 +874,10 @@ def test_a_value_out_of_range_anywhere_in_large_arrays_is_found(backend):
         assert call(np.zeros((2, 1)), np.zeros((1, 0)), epoch=2020, backend=backend)[0].shape == (2, 0)
         with pytest.raises(ValueError, match=r"lat must be .* got 91.0 at \[1, 0\]"):
             call(np.array([[0.0], [91.0]]), np.zeros((1, 0)), epoch=2020, backend=backend)
+    no_times = np.zeros((0, 1), "M8[us]")
+    assert magnetic_local_time([0.0, 1.0], 0.0, no_times, backend=backend).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"lat must be .* got 91.0 at \[1\]"):
+        magnetic_local_time([0.0, 91.0], 0.0, no_times, backend=backend)
 
 
 def test_nan_and_the_ends_of_the_ranges_are_no_error(backend):

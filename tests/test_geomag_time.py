@@ -330,8 +330,16 @@ def test_every_backend_gives_the_same_time(backend, algorithm):
             assert (around(hours[0] - hours[1], 24) * cosine).max() <= HOURS
 
 
-@pytest.mark.parametrize("epoch", ["the time", 2011.3, "2011-04-20", "its own"])
-@pytest.mark.parametrize(("n_points", "n_times"), [(7, 300), (300, 7), (1, 5), (5, 1), (400, 600)])
+ARRANGEMENTS = [
+    (n_points, n_times, epoch)
+    for n_points, n_times in ((7, 300), (300, 7), (1, 5), (5, 1), (400, 600))
+    for epoch in ("the time", 2011.3, "2011-04-20", "its own")
+]
+
+
+@pytest.mark.parametrize(
+    ("n_points", "n_times", "epoch"), [*ARRANGEMENTS, (16_400, 3, "the time"), (66, 16_400, "the time")]
+)
 def test_points_by_times_in_every_arrangement(backend, n_points, n_times, epoch):
     rng = np.random.default_rng(n_points)
     lat, lon = rng.uniform(-90, 90, (n_points, 1)), rng.uniform(-180, 180, (n_points, 1))

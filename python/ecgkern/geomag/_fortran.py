@@ -15,6 +15,7 @@ Times = NDArray[np.int64]
 _kernels = extension.geomag
 
 FINDS_OUTSIDE = True  # the kernels look for values of positions that are out of range
+WRITES_PARTS = True  # local_time_outer writes to a part of the results, and shares out its work among threads
 
 
 def convert(
@@ -69,14 +70,17 @@ def local_time(
 
 
 def local_time_outer(
-    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, points_inner: bool,
-    lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats,
+    eccentric: bool, surface: bool, geodetic: bool, algorithm: int, coefficients: Coefficients, points_last: bool,
+    lat: Floats, lon: Floats, alt: Floats, time: Times, hours: Floats, first: tuple[int, int] = (0, 0),
 ) -> int:  # fmt: skip
-    """Write the magnetic local time of every position at every time, (times, points) if points_inner."""
-    by, rule, first, step, rows = _table(coefficients)
+    """Write the magnetic local time of every position at every time, (times, points) if points_last.
+
+    From ``first``, the numbers of a point and of a time, on.
+    """
+    by, rule, start, step, rows = _table(coefficients)
     outside: int = _kernels.local_times_outer(
-        eccentric, surface, geodetic, algorithm, by, rule, first, step, _geographic_limits(geodetic), rows,
-        points_inner, lat, lon, alt, time, hours.T,
+        _threads.threads_for(lat.size * time.size), eccentric, surface, geodetic, algorithm, by, rule, start, step,
+        _geographic_limits(geodetic), rows, points_last, *first, lat, lon, alt, time, hours.T,
     )  # fmt: skip
     return outside
 

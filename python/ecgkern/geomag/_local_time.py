@@ -15,6 +15,7 @@ from ecgkern.geomag._numpy import hours_from
 
 ALGORITHMS = ("almanac", "grena5")
 _TILE = (64, 512)  # outer by inner loop: a quarter of a MB
+_PIECE = 1 << 14  # points, or times, that are copied at a time: half a MB
 
 
 class SubsolarPoint(NamedTuple):
@@ -278,7 +279,8 @@ def magnetic_local_time(
     (hours,) = _points.results_for(inputs, 1, _points.result_type(lat, lon, alt), out, device)
     order = None if inputs["epoch"].ndim or device is not None else _outer_order(inputs)
     if order:
-        again = _outer(partial(module.local_time_outer, *options), inputs, order, hours)
+        in_parts = getattr(module, "WRITES_PARTS", False)
+        again = _outer(partial(module.local_time_outer, *options), inputs, order, hours, in_parts)
     else:
         again = _points.evaluate(partial(module.local_time, *options), inputs, [hours], module)
     if again:
@@ -317,27 +319,40 @@ def _outer_order(inputs: dict[str, NDArray[Any]]) -> str | None:
     return "points first" if max(point_axes) < min(time_axes) else None
 
 
-def _outer(kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, hours: NDArray[Any]) -> bool:
+def _outer(
+    kernel: _points.Kernel, inputs: dict[str, NDArray[Any]], order: str, hours: NDArray[Any], in_parts: bool
+) -> bool:
     """Write the hours of every point at every time, by tiles whose longer side is the inner loop of the kernel.
 
-    Returns, as :func:`ecgkern.geomag._points.evaluate`, whether there may be values out of range.
+    A kernel that writes to parts of the results (`in_parts`) makes the tiles itself. Returns, as :func:`ecgkern.geomag._points.evaluate`, whether there may be values out of range.
     """
     moments = inputs["time"].reshape(-1)
     points = np.broadcast_arrays(*(np.atleast_1d(inputs[name]) for name in ("lat", "lon", "alt")))
-    points_inner = points[0].size >= moments.size
     shape = points[0].size, moments.size
-    by_point = hours.reshape(shape) if order == "points first" else hours.reshape(shape[::-1]).T
-    sides = reversed(_TILE) if points_inner else _TILE
-    tiles = list(itertools.product(*map(_blocks, by_point.shape, sides)))
+    points_last = order == "times first"
+    table = hours.reshape(shape[::-1] if points_last else shape)
     outside: list[int | None] = []
+
+    def given(block: slice, span: slice) -> list[NDArray[Any]]:
+        position = [np.ascontiguousarray(axis.flat[block], np.float64) for axis in points]
+        return [*position, moments[span].astype("M8[us]").view(np.int64)]
+
+    if in_parts and table.dtype == np.float64:
+        for block, span in itertools.product(_blocks(shape[0], _PIECE), _blocks(shape[1], _PIECE)):
+            outside.append(kernel(points_last, *given(block, span), table, (block.start, span.start)))
+        return any(outside) or not outside
+
+    by_point = table.T if points_last else table
+    points_inner = shape[0] >= shape[1]
+    sides = reversed(_TILE) if points_inner else _TILE
+    tiles = list(itertools.product(*map(_blocks, shape, sides)))
 
     def work(first: int, end: int) -> None:
         scratch = np.empty(_TILE[0] * _TILE[1])
         for block, span in tiles[first:end]:
-            position = [np.ascontiguousarray(axis.flat[block], np.float64) for axis in points]
             target = by_point[block, span].T if points_inner else by_point[block, span]
             written = scratch[: target.size].reshape(target.shape)
-            outside.append(kernel(points_inner, *position, moments[span].astype("M8[us]").view(np.int64), written))
+            outside.append(kernel(points_inner, *given(block, span), written))
             target[...] = written
 
     _threads.run_ranges(len(tiles), _threads.threads_for(hours.size), work)
