@@ -324,7 +324,8 @@ def _outer(
 ) -> bool:
     """Write the hours of every point at every time, by tiles whose longer side is the inner loop of the kernel.
 
-    A kernel that writes to parts of the results (`in_parts`) makes the tiles itself. Returns, as :func:`ecgkern.geomag._points.evaluate`, whether there may be values out of range.
+    A kernel that writes to parts of the results (`in_parts`) makes the tiles itself. Returns, as
+    :func:`ecgkern.geomag._points.evaluate`, whether there may be values out of range.
     """
     moments = inputs["time"].reshape(-1)
     points = np.broadcast_arrays(*(np.atleast_1d(inputs[name]) for name in ("lat", "lon", "alt")))
