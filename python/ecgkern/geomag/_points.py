@@ -195,7 +195,9 @@ def result_type(*values: Any) -> type[np.floating[Any]]:
 
 def _is_single(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
-    return str(dtype) == "torch.float32" or (isinstance(dtype, np.dtype) and dtype.newbyteorder("=") == np.float32)
+    if isinstance(dtype, np.dtype):
+        return dtype.kind == "f" and dtype.itemsize == 4  # of either byte order
+    return str(dtype) == "torch.float32"
 
 
 def close(values: NDArray[Any], outside: Callable[[NDArray[Any]], NDArray[np.bool_]], value: float) -> None:
