@@ -468,7 +468,7 @@ contains
 
         n = int(min(int(block, i64), size(p, kind=i64) - start + 1))
         call dipole_of_each(n, start, by, rule, first, step, rows, years, micros, d)
-        rotation = source == geocentric .and. target == cd
+        rotation = source == geocentric .and. target == cd  ! in one step, at the same distance from the centre
         select case (source)
         case (geo_xyz, cd_xyz, ed_xyz)
             call take_within(n, start, limits(:, 1), a, x, outside)
@@ -662,7 +662,7 @@ contains
             call find_tile(eccentric, surface, in_geodetic, algorithm, by, rule, first, step, limits, rows, &
                 points_inner, lat(p + 1:p + width), lon(p + 1:p + width), alt(p + 1:p + width), &
                 micros(t + 1:t + height), tile, outside)
-            call put(int(first_point) + p, int(first_time) + t, width, height, points_inner, points_last, tile, hours)
+            call put(first_point + p, first_time + t, width, height, points_inner, points_last, tile, hours)
         end do
         !$omp end parallel do
     end subroutine find_outer_hours
@@ -731,7 +731,8 @@ contains
 
     !> Put a tile of n_points by n_times behind the first p and t of the whole.
     pure subroutine put(p, t, n_points, n_times, points_inner, points_last, tile, hours)
-        integer, intent(in) :: p, t, n_points, n_times
+        integer(i64), intent(in) :: p, t
+        integer, intent(in) :: n_points, n_times
         logical, intent(in) :: points_inner, points_last
         real(f64), intent(in), contiguous :: tile(:, :)
         real(f64), intent(inout), contiguous :: hours(:, :)
