@@ -158,8 +158,8 @@ def parameters(coefficients: Floats) -> tuple[Floats, Floats, Floats]:
     l0 = 2 * g10 * g20 + root3 * (g11 * g21 + h11 * h21)
     l1 = -g11 * g20 + root3 * (g10 * g21 + g11 * g22 + h11 * h22)
     l2 = -h11 * g20 + root3 * (g10 * h21 - h11 * g22 + g11 * h22)
-    e = (l0 * g10 + l1 * g11 + l2 * h11) / (4 * b0**2)
-    delta = np.stack([l1 - g11 * e, l2 - h11 * e, l0 - g10 * e], -1) / (3 * b0[..., None] ** 2)
+    e = (l0 * g10 + l1 * g11 + l2 * h11) / (4 * b0 * b0)  # a power of a single number rounds otherwise than of an array
+    delta = np.stack([l1 - g11 * e, l2 - h11 * e, l0 - g10 * e], -1) / (3 * b0 * b0)[..., None]
     return b0, rotation, delta
 
 

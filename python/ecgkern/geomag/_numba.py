@@ -4,6 +4,7 @@ A block of points goes through its steps in one array of rows, each at an offset
 sees that the rows are apart, and turns the loops into vector instructions.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ _f64, _i64 = np.float64, np.int64
 
 _BLOCK = 256
 # Rows of a block.
-_C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(2, 10))
+_ACROSS, _DISTANCE, _C, _X, _Y, _Z, _SIN_LAT, _COS_LAT, _SIN_LON, _COS_LON = (row * _BLOCK for row in range(10))
 _B0, _COS_COL, _SIN_COL, _COS_POLE, _SIN_POLE, _DX, _DY, _DZ = (row * _BLOCK for row in range(10, 18))
 _YEAR, _DAY, _PART, _LONGITUDE, _OBLIQUITY, _TURNED, _OF_POINT, _OF_SUN = (row * _BLOCK for row in range(18, 26))
 _LENGTH, _STEP = _OF_POINT, _OF_SUN  # of a ray
@@ -160,6 +161,8 @@ def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c,
             _move(n, -1.0, w)
         if target >= CD:
             _turn(n, w)
+        else:
+            _from_axis(n, w)
         if target == GEODETIC:
             _to_geodetic(n, w, p[start:], q[start:], r[start:])
         elif target in (GEO_XYZ, CD_XYZ, ED_XYZ):
@@ -167,11 +170,12 @@ def _convert(first, end, w, source, target, by, rule, year, step, rows, a, b, c,
             _put(n, w[_Y:], q[start:])
             _put(n, w[_Z:], r[start:])
         else:
-            _to_sphere(n, w, p[start:], q[start:])
             if source == GEOCENTRIC and target == CD:  # a rotation
-                _to_radius(n, w, r[start:])
+                _of_sphere(n, w)
             else:
-                _to_length(n, EARTH_RADIUS if target == GEOCENTRIC else 0.0, w, r[start:])
+                _from_centre(n, w)
+            _to_sphere(n, w, p[start:], q[start:])
+            _less(n, EARTH_RADIUS if target == GEOCENTRIC else 0.0, w, r[start:])
 
 
 @jit_in_order
@@ -198,6 +202,8 @@ def _subsolar(first, end, w, algorithm, micros, lat, lon):  # type: ignore[no-un
         start = i * _BLOCK
         n = min(_BLOCK, lat.size - start)
         _direction_of_sun(n, start, algorithm, micros, w)
+        _from_axis(n, w)
+        _from_centre(n, w)
         _to_sphere(n, w, lat[start:], lon[start:])
 
 
@@ -210,6 +216,7 @@ def _tilt(first, end, w, algorithm, by, rule, year, step, rows, years, micros, t
         _dipole_of_each(n, start, by, rule, year, step, rows, years, micros, w)
         _direction_of_sun(n, start, algorithm, micros, w)
         _turn(n, w)
+        _from_centre(n, w)
         _to_sphere(n, w, tilts[start:], w[_OF_SUN:])
 
 
@@ -273,7 +280,8 @@ def _outer_by_points(points, frames, hours):  # type: ignore[no-untyped-def]
         x0, y0, of_sun = frames[5, j], frames[6, j], frames[7, j]
         row = hours[j]
         for i in range(row.size):
-            angle = _arc_tangent(yx * x[i] + yy * y[i] - y0, xx * x[i] + xy * y[i] + xz * z[i] - x0)
+            aside, along = yx * x[i] + yy * y[i] - y0, xx * x[i] + xy * y[i] + xz * z[i] - x0
+            angle = _arc_tangent(aside, along, np.sqrt(aside * aside + along * along))
             row[i] = _hours_from(angle - of_sun)
 
 
@@ -289,7 +297,8 @@ def _outer_by_times(points, frames, hours):  # type: ignore[no-untyped-def]
             x_of[i] = frames[0, i] * x + frames[1, i] * y + frames[2, i] * z - frames[5, i]
         row, of_sun = hours[j], frames[7]
         for i in range(n):
-            row[i] = _hours_from(_arc_tangent(y_of[i], x_of[i]) - of_sun[i])
+            angle = _arc_tangent(y_of[i], x_of[i], np.sqrt(y_of[i] * y_of[i] + x_of[i] * x_of[i]))
+            row[i] = _hours_from(angle - of_sun[i])
 
 
 # ---- angles in degrees -----------------------------------------------------------------------------------------------
@@ -299,15 +308,7 @@ def _outer_by_times(points, frames, hours):  # type: ignore[no-untyped-def]
 def _sine_cosine(angle):  # type: ignore[no-untyped-def]
     shifted = angle * (1 / 90.0) + _SHIFTER
     quarters = _f64(shifted).view(_i64)
-    x = (angle - 90.0 * (shifted - _SHIFTER)) * 0.017453292519943295769
-    z = x * x
-    w = z * z
-    even = -0.16666666666666632069 + w * (-0.00019841269829817092631 + w * -2.505075865974244898e-8)
-    odd = 0.0083333333333224247047 + w * (2.7557313695272419786e-6 + w * 1.5896828260596813239e-10)
-    s = x + x * z * (even + z * odd)
-    even = 0.041666666666666599561 + w * (0.000024801587289492224039 + w * 2.0875723697291141158e-9)
-    odd = -0.0013888888888874139333 + w * (-2.7557314355346018168e-7 - w * 1.1359670472595257734e-11)
-    c = 1.0 - 0.5 * z + w * (even + z * odd)
+    s, c = _small_sine_cosine(angle - 90.0 * (shifted - _SHIFTER))
     swapped = (quarters & _i64(1)) != 0
     sine, cosine = (c, s) if swapped else (s, c)
     sine = -sine if (quarters & _i64(2)) != 0 else sine
@@ -316,30 +317,50 @@ def _sine_cosine(angle):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _arc_tangent(y, x):  # type: ignore[no-untyped-def]
-    ax, ay = abs(x), abs(y)
-    large = ax if ax > ay else ay
-    small = ay if ax > ay else ax
-    beyond = small > 0.41421356237309504880 * large
-    above = small - large if beyond else small
-    below = small + large if beyond else large + 2.2250738585072014e-308
-    t = above / below
-    z = t * t
-    w = z * z
-    even = -0.06663120385109521154 + w * (-0.050398457006138699252 - w * 0.017922287384526697588)
-    even = -0.33333333333333199111 + w * (-0.14285714280248470689 + w * (-0.090908978364231547439 + w * even))
-    odd = 0.076920616369603664716 + w * (0.058480089432356883295 + w * 0.03807832718198360743)
-    odd = 0.19999999999954081774 + w * (0.11111110786136320419 + w * odd)
-    t = t + t * z * (even + z * odd)
-    angle = t * _RADIAN + (45.0 if beyond else 0.0)
-    angle = 90.0 - angle if ay > ax else angle
-    angle = 180.0 - angle if x < 0 else angle
-    return (-angle if y < 0 else angle) + 0.0 * (x + y)
+def _latitude_sine_cosine(angle):  # type: ignore[no-untyped-def]
+    size = abs(angle)
+    rest = 90.0 - size
+    far = rest < size
+    s, c = _small_sine_cosine(rest if far else size)
+    return math.copysign(c if far else s, angle), s if far else c
 
 
 @numba.njit(inline="always")
-def _longitude(y, x):  # type: ignore[no-untyped-def]
-    angle = _arc_tangent(y, x)
+def _small_sine_cosine(angle):  # type: ignore[no-untyped-def]
+    z = angle * angle
+    s = 4.141266586411592577e-22 + z * (-1.1467583906159288234e-27 + z * 2.2167476722412486436e-33)
+    s = 1.3496016231614883821e-11 + z * (-9.7883848559676911503e-17 + z * s)
+    s = angle * (0.017453292519943295769 + z * (-8.8609615570129617291e-7 + z * s))
+    c = -7.2278738866983470396e-25 + z * (1.6678997791031742616e-30 - z * 2.7647055196514924252e-36)
+    c = -3.9258319857389259627e-14 + z * (2.1354943025535618416e-19 + z * c)
+    c = 1.0 + z * (-0.00015230870989335429967 + z * (3.8663238515629874678e-9 + z * c))
+    return s, c
+
+
+@numba.njit(inline="always")
+def _arc_tangent(y, x, distance):  # type: ignore[no-untyped-def]
+    angle = _elevation(y, abs(x), distance)
+    return math.copysign(180.0, y) - angle if x < 0 else angle
+
+
+@numba.njit(inline="always")
+def _elevation(y, x, distance):  # type: ignore[no-untyped-def]
+    ay = abs(y)
+    steep = ay > x
+    t = (x if steep else ay) / (distance + (ay if steep else x) + 2.2250738585072014e-308)
+    z = t * t
+    w = z * z
+    even = 8.8144533510464039823 + w * (6.7013246200433110862 + w * 4.3634548768918843716)
+    even = 114.59155902616464175 + w * (22.918311805180310199 + w * (12.732395074957947285 + w * even))
+    odd = -7.6353735290871855497 + w * (-5.7752377608465637757 - w * 2.0537428527078769152)
+    odd = -38.197186342054727796 + w * (-16.37022271176015681 + w * (-10.417401560233164003 + w * odd))
+    angle = t * (even + z * odd)
+    return math.copysign(90.0 - angle if steep else angle, y) + 0.0
+
+
+@numba.njit(inline="always")
+def _longitude(y, x, across):  # type: ignore[no-untyped-def]
+    angle = _arc_tangent(y, x, across)
     return 180.0 if angle <= -180.0 else angle
 
 
@@ -391,20 +412,22 @@ def _positions(n, start, eccentric, geodetic, lat, lon, alt, w):  # type: ignore
 
 @jit_in_order
 def _angles(n, start, lat, lon, w):  # type: ignore[no-untyped-def]
-    _sines(n, start, lat, w[_SIN_LAT:], w[_COS_LAT:])
-    _sines(n, start, lon, w[_SIN_LON:], w[_COS_LON:])
-
-
-@jit_in_order
-def _sines(n, start, given, s, c):  # type: ignore[no-untyped-def]
-    if given.size == 1:
-        sine, cosine = _sine_cosine(given[0])
+    if lat.size == 1:
+        s, c = _latitude_sine_cosine(lat[0])
         for i in range(n):
-            s[i], c[i] = sine, cosine
+            w[_SIN_LAT + i], w[_COS_LAT + i] = s, c
     else:
-        part = given[start:]
+        part = lat[start:]
         for i in range(n):
-            s[i], c[i] = _sine_cosine(part[i])
+            w[_SIN_LAT + i], w[_COS_LAT + i] = _latitude_sine_cosine(part[i])
+    if lon.size == 1:
+        s, c = _sine_cosine(lon[0])
+        for i in range(n):
+            w[_SIN_LON + i], w[_COS_LON + i] = s, c
+    else:
+        part = lon[start:]
+        for i in range(n):
+            w[_SIN_LON + i], w[_COS_LON + i] = _sine_cosine(part[i])
 
 
 @jit_in_order
@@ -431,11 +454,11 @@ def _on_sphere(n, radius, as_directions, w):  # type: ignore[no-untyped-def]
 def _turn(n, w):  # type: ignore[no-untyped-def]
     for i in range(n):
         along = w[_COS_POLE + i] * w[_X + i] + w[_SIN_POLE + i] * w[_Y + i]
-        across = w[_COS_POLE + i] * w[_Y + i] - w[_SIN_POLE + i] * w[_X + i]
+        y = w[_COS_POLE + i] * w[_Y + i] - w[_SIN_POLE + i] * w[_X + i]
         z = w[_Z + i]
-        w[_X + i] = w[_COS_COL + i] * along - w[_SIN_COL + i] * z
-        w[_Y + i] = across
-        w[_Z + i] = w[_SIN_COL + i] * along + w[_COS_COL + i] * z
+        x = w[_COS_COL + i] * along - w[_SIN_COL + i] * z
+        w[_X + i], w[_Y + i], w[_Z + i] = x, y, w[_SIN_COL + i] * along + w[_COS_COL + i] * z
+        w[_ACROSS + i] = np.sqrt(x * x + y * y)
 
 
 @jit_in_order
@@ -457,36 +480,45 @@ def _move(n, sense, w):  # type: ignore[no-untyped-def]
 
 
 @jit_in_order
+def _from_axis(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        w[_ACROSS + i] = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
+
+
+@jit_in_order
+def _from_centre(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        w[_DISTANCE + i] = np.sqrt(w[_ACROSS + i] * w[_ACROSS + i] + w[_Z + i] * w[_Z + i])
+
+
+@jit_in_order
+def _of_sphere(n, w):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        w[_DISTANCE + i] = EARTH_RADIUS + w[_C + i]
+
+
+@jit_in_order
 def _to_sphere(n, w, lat, lon):  # type: ignore[no-untyped-def]
     for i in range(n):
-        across = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
-        lat[i] = _arc_tangent(w[_Z + i], across)
+        lat[i] = _elevation(w[_Z + i], w[_ACROSS + i], w[_DISTANCE + i])
     for i in range(n):
-        lon[i] = _longitude(w[_Y + i], w[_X + i])
+        lon[i] = _longitude(w[_Y + i], w[_X + i], w[_ACROSS + i])
 
 
 @jit_in_order
-def _to_length(n, less, w, r):  # type: ignore[no-untyped-def]
+def _less(n, less, w, r):  # type: ignore[no-untyped-def]
     for i in range(n):
-        x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
-        r[i] = np.sqrt(x * x + y * y + z * z) - less
-
-
-@jit_in_order
-def _to_radius(n, w, r):  # type: ignore[no-untyped-def]
-    for i in range(n):
-        r[i] = EARTH_RADIUS + w[_C + i]
+        r[i] = w[_DISTANCE + i] - less
 
 
 @jit_in_order
 def _to_geodetic(n, w, lat, lon, height):  # type: ignore[no-untyped-def]
     for i in range(n):
-        across = np.sqrt(w[_X + i] * w[_X + i] + w[_Y + i] * w[_Y + i])
-        w[_SIN_LAT + i], w[_COS_LAT + i], height[i] = _normal_and_height(across, w[_Z + i])
+        w[_SIN_LAT + i], w[_COS_LAT + i], height[i] = _normal_and_height(w[_ACROSS + i], w[_Z + i])
     for i in range(n):
-        lat[i] = _arc_tangent(w[_SIN_LAT + i], w[_COS_LAT + i])
+        lat[i] = _elevation(w[_SIN_LAT + i], w[_COS_LAT + i], 1.0)
     for i in range(n):
-        lon[i] = _longitude(w[_Y + i], w[_X + i])
+        lon[i] = _longitude(w[_Y + i], w[_X + i], w[_ACROSS + i])
 
 
 @numba.njit(inline="always")
@@ -537,7 +569,7 @@ def _approach(n, sense, w):  # type: ignore[no-untyped-def]
         px, py = sense * w[_DX + i] + t * x, sense * w[_DY + i] + t * y
         across = np.sqrt(px * px + py * py)
         s, c, height = _normal_and_height(across, sense * w[_DZ + i] + t * z)
-        outward = (px * x + py * y) / across if across > 0 else np.sqrt(x * x + y * y)
+        outward = (px * x + py * y) / (across + 2.2250738585072014e-308)
         step = (w[_C + i] - height) / (outward * c + z * s)
         w[_LENGTH + i] = t + step
         w[_STEP + i] = step
@@ -567,14 +599,15 @@ def _write_field(n, w, north, east, down, horizontal, total, declination, inclin
     # At most three results a loop: LLVM looks whether they overlap, but not at any number of pairs.
     for i in range(n):
         north[i] = w[_NORTH + i]
-        declination[i] = _longitude(w[_EAST + i], w[_NORTH + i])
-    for i in range(n):
-        down[i] = w[_DOWN + i]
-        inclination[i] = _arc_tangent(w[_DOWN + i], w[_HORIZONTAL + i])
+        declination[i] = _longitude(w[_EAST + i], w[_NORTH + i], w[_HORIZONTAL + i])
     for i in range(n):
         east[i] = w[_EAST + i]
         horizontal[i] = w[_HORIZONTAL + i]
-        total[i] = np.sqrt(w[_HORIZONTAL + i] * w[_HORIZONTAL + i] + w[_DOWN + i] * w[_DOWN + i])
+        w[_DISTANCE + i] = np.sqrt(w[_HORIZONTAL + i] * w[_HORIZONTAL + i] + w[_DOWN + i] * w[_DOWN + i])
+    for i in range(n):
+        down[i] = w[_DOWN + i]
+        total[i] = w[_DISTANCE + i]
+        inclination[i] = _elevation(w[_DOWN + i], w[_HORIZONTAL + i], w[_DISTANCE + i])
 
 
 # ---- epochs and the Sun ----------------------------------------------------------------------------------------------
@@ -775,5 +808,6 @@ def _longitude_of_sun(n, start, algorithm, on_surface, micros, w):  # type: igno
 def _dipole_longitude(n, w, longitudes):  # type: ignore[no-untyped-def]
     for i in range(n):
         x, y, z = w[_X + i], w[_Y + i], w[_Z + i]
-        along, across = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
-        longitudes[i] = _arc_tangent(across, w[_COS_COL + i] * along - w[_SIN_COL + i] * z)
+        along, aside = w[_COS_POLE + i] * x + w[_SIN_POLE + i] * y, w[_COS_POLE + i] * y - w[_SIN_POLE + i] * x
+        along = w[_COS_COL + i] * along - w[_SIN_COL + i] * z
+        longitudes[i] = _arc_tangent(aside, along, np.sqrt(aside * aside + along * along))
