@@ -88,7 +88,7 @@ def geo_to_cd(
         go on linearly.
     out : tuple of 3 arrays, optional
         Arrays to write the results to and return: C-contiguous, of the shape and dtype of the results, and apart from
-        the arguments and each other. Saves the time to get fresh memory, up to a third of the whole for a million
+        the arguments and each other. Saves the time to get fresh memory, up to nearly half of the whole for a million
         points. An argument that is out of range may be found after they have been written to.
     backend : {"fortran", "numba", "numpy", "cuda"}, optional
         By default "cuda" for arrays on a GPU and else the first of the others that is ready; see
